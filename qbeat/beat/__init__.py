@@ -1,0 +1,1 @@
+"""The service: reads the app, keeps time, claims and publishes."""

@@ -1,0 +1,1 @@
+"""The memory: what is known about entries and firings, claimed atomically."""
