@@ -108,9 +108,10 @@ class Store(ABC):
     def take_over(self, *, replica: str, stale_after: int, limit: int) -> list[Firing]:
         """Take at most ``limit`` firings from the outbox for ``replica`` to publish, the oldest first.
 
-        Taken are firings that were released (once ``not_before`` has come), and those that another replica
-        claimed or took over more than ``stale_after`` microseconds ago by the store's clock. A firing is
-        left alone while an earlier unsettled firing of its entry and lane stays behind.
+        Taken are firings that were released (once ``not_before`` has come), and those that any replica, this
+        one too, claimed or took over more than ``stale_after`` microseconds ago by the store's clock; the
+        latter are ``uncertain``. A firing is left alone while an earlier unsettled firing of its entry and
+        lane stays behind.
         """
 
     @abstractmethod

@@ -126,6 +126,8 @@ class Firing:
     task_id: str
     attempt: int = 1
     """1 for the claimer; one more for each time that somebody took it over."""
+    uncertain: bool = False
+    """Whether an earlier attempt may have reached the broker: it was not released, or released as uncertain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class Release:
     not_before: int
     """Nobody takes it over before this instant (the back-off of a failing entry)."""
     error: str | None = None
+    uncertain: bool = False
+    """Whether this attempt may have reached the broker all the same; stays with the firing once set."""
 
 
 @dataclass(frozen=True, slots=True)

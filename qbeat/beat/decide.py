@@ -1,0 +1,96 @@
+"""What becomes of the fire times between an entry's cursor and now: a pure decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from qbeat.beat.policies import CATCH_UP_GRACE, Policies
+from qbeat.schedules.base import Schedule, Span
+from qbeat.store.records import Reason, Skip
+
+CATCH_UP_BATCH: Final = 100
+"""With ``catch_up="all"``, so many firings are claimed at a time; the rest is due at once again."""
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to claim: firings to publish, skips to record, where the cursor goes, and what comes next."""
+
+    fire_times: tuple[int, ...]
+    skips: tuple[Skip, ...]
+    cursor: int
+    next_fire_time: int | None
+
+
+def decide(schedule: Schedule, policies: Policies, *, anchor: int, cursor: int, now: int) -> Decision:
+    """Account for the fire times in ``(cursor, now]`` by the entry's policies.
+
+    All instants are microseconds since the epoch. A fire time that lies further back than the catch-up
+    window is ``missed``; of the others, ``catch_up`` says which are fired and which are ``coalesced``.
+    """
+    missed, rest = _split(schedule, anchor, cursor, now, _window_start(policies, now))
+    skips = _skip(missed, "missed")
+    if rest is None:
+        return _decision(schedule, anchor, (), skips, missed.last if missed else cursor)
+    if policies.catch_up == "all":
+        fire_times = tuple(_first_times(schedule, anchor, rest))
+        return _decision(schedule, anchor, fire_times, skips, fire_times[-1])
+    skips += _skip(_without_last(schedule, anchor, rest), "coalesced")
+    return _decision(schedule, anchor, (rest.last,), skips, rest.last)
+
+
+def account_for(
+    schedule: Schedule, *, anchor: int, cursor: int, until: int, reason: Reason
+) -> tuple[Skip, ...]:
+    """Return the skips that account for all fire times in ``(cursor, until]``."""
+    return _skip(schedule.span(cursor, until, anchor), reason)
+
+
+def _window_start(policies: Policies, now: int) -> int | None:
+    if policies.catch_up == "skip":
+        grace = CATCH_UP_GRACE
+        if policies.catch_up_window is not None:
+            grace = min(grace, policies.catch_up_window)
+        return now - grace // _MICROSECOND
+    if policies.catch_up_window is not None:
+        return now - policies.catch_up_window // _MICROSECOND
+    return None
+
+
+def _split(
+    schedule: Schedule, anchor: int, cursor: int, now: int, window_start: int | None
+) -> tuple[Span | None, Span | None]:
+    if window_start is None or window_start <= cursor:
+        return None, schedule.span(cursor, now, anchor)
+    edge = window_start - 1
+    return schedule.span(cursor, edge, anchor), schedule.span(edge, now, anchor)
+
+
+def _skip(span: Span | None, reason: Reason) -> tuple[Skip, ...]:
+    return () if span is None else (Skip(span.first, span.last, span.count, reason),)
+
+
+def _without_last(schedule: Schedule, anchor: int, span: Span) -> Span | None:
+    if span.first == span.last:
+        return None
+    return schedule.span(span.first - 1, span.last - 1, anchor)
+
+
+def _first_times(schedule: Schedule, anchor: int, span: Span) -> Iterator[int]:
+    fire_time: int | None = span.first
+    for _ in range(CATCH_UP_BATCH):
+        if fire_time is None or fire_time > span.last:
+            return
+        yield fire_time
+        fire_time = schedule.next_us(fire_time, anchor)
+
+
+def _decision(
+    schedule: Schedule, anchor: int, fire_times: tuple[int, ...], skips: tuple[Skip, ...], cursor: int
+) -> Decision:
+    return Decision(fire_times, skips, cursor, schedule.next_us(cursor, anchor))
