@@ -1,0 +1,35 @@
+"""What every test gets: the servers' fixtures, and the servers' last words when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from tests.servers.process import living
+
+pytest_plugins = ["tests.servers.fixtures"]
+
+# A server that takes seconds to boot is started once: its tests all run in one pytest-xdist worker.
+_SHARED_IN_ONE_WORKER = {"rabbitmq_server": "rabbitmq"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture, group in _SHARED_IN_ONE_WORKER.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call" and report.failed:
+        report.sections += [(f"output of {_title(process)}", process.tail(60)) for process in living()]
+    return report
+
+
+def _title(process: Any) -> str:
+    return " ".join(process.command)[:120]

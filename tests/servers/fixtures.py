@@ -1,0 +1,89 @@
+"""Pytest fixtures: one server of each kind for a session, and processes that end with their test.
+
+The `…_server` fixtures are shared by all tests of one pytest process. The others are what most tests want:
+`redis_url` and its kin see to it that the shared server runs and is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.servers.beat import QbeatProcess
+from tests.servers.redis import RedisServer
+from tests.servers.worker import CeleryWorker
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The session's Redis, not durable; a test that stops it need not start it again."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """Database 0 of the session's Redis, every database empty."""
+    redis_server.start()
+    redis_server.client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def start_redis() -> Iterator[Callable[..., RedisServer]]:
+    """`start_redis(durable=False)`: a Redis of the test's own."""
+    with ExitStack() as ending:
+        yield lambda *, durable=False: ending.enter_context(RedisServer(durable=durable))
+
+
+class StartWorker(Protocol):
+    """`start_worker(directory, app="tasks", arguments=(), env=None)`: a ready worker."""
+
+    def __call__(
+        self,
+        directory: Path,
+        app: str = "tasks",
+        *,
+        arguments: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> CeleryWorker: ...
+
+
+@pytest.fixture
+def start_worker() -> Iterator[StartWorker]:
+    """Workers that end with the test."""
+    with ExitStack() as ending:
+
+        def start(
+            directory: Path,
+            app: str = "tasks",
+            *,
+            arguments: Sequence[str] = (),
+            env: Mapping[str, str] | None = None,
+        ) -> CeleryWorker:
+            return ending.enter_context(CeleryWorker(directory, app, arguments=arguments, env=env))
+
+        yield start
+
+
+class StartQbeat(Protocol):
+    """`start_qbeat(directory, *arguments, env=None)`: a started qbeat; wait for what you need."""
+
+    def __call__(
+        self, directory: Path, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> QbeatProcess: ...
+
+
+@pytest.fixture
+def start_qbeat() -> Iterator[StartQbeat]:
+    """qbeat processes that end with the test."""
+    with ExitStack() as ending:
+
+        def start(directory: Path, *arguments: str, env: Mapping[str, str] | None = None) -> QbeatProcess:
+            return ending.enter_context(QbeatProcess(directory, *arguments, env=env))
+
+        yield start
