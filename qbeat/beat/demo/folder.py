@@ -61,7 +61,7 @@ class MessageFolder:
     def names(self, queue: str) -> list[str]:
         """Return the names of the waiting messages, oldest first."""
         try:
-            found = os.listdir(self._queue(queue))
+            found = os.listdir(self._queue(queue))  # noqa: PTH208 - a Path for each name would cost more than the listing
         except FileNotFoundError:
             return []
         return sorted(name for name in found if not name.startswith("."))
@@ -116,9 +116,8 @@ class MessageFolder:
 
     def recover(self) -> int:
         """Give back what processes that are gone had taken, remove their temporary queues, count the messages."""
-        return sum(
-            self._recover_owner(owner) for owner in (self._root / "owners").iterdir() if owner.name != self._id
-        )
+        owners = [path for path in (self._root / "owners").iterdir() if not path.name.startswith(".")]
+        return sum(self._recover_owner(owner) for owner in owners if owner.name != self._id)
 
     # Bindings
 
@@ -155,7 +154,7 @@ class MessageFolder:
     def _write(self, path: Path, content: bytes) -> None:
         hidden = path.with_name(f".{self._id}-{next(self._counter)}")
         while True:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
             # The folder can be deleted between any two of these steps; then it is made anew.
             with suppress(FileNotFoundError):
                 hidden.write_bytes(content)
@@ -187,7 +186,7 @@ class MessageFolder:
                 self._return(message)
             for marker in (owner / "queues").iterdir():
                 if not self._owned_by_another(marker):
-                    self.delete_queue(unquote(marker.name))
+                    self.delete_queue(unquote(marker.name[1:]))
             shutil.rmtree(owner, ignore_errors=True)
             return len(messages)
 

@@ -1,0 +1,93 @@
+"""An entry as this process can fire it: what the code declares, checked, with its schedule compiled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+from celery.beat import BeatLazyFunc
+
+from qbeat.beat.policies import Policies
+from qbeat.schedules.base import Schedule
+
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named schedule, the task that it sends, and its policies."""
+
+    name: str
+    task: str
+    schedule: Schedule
+    """Resolved: its time zone and its share of any hash are filled in."""
+    timezone: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What ``apply_async`` takes, without the option ``qbeat``."""
+    policies: Policies = field(default_factory=Policies)
+    celery_schedule: Any = None
+    """The object that the code declared, for those who look at a firing's Celery entry."""
+    canvas: Mapping[str, Any] | None = None
+    """A chain or group as the plain data of its signature; ``None`` for a single task."""
+    last_run_at: int | None = None
+    """Where a new entry's grid starts, if the declaration says so; microseconds since the epoch."""
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        """The arguments, options and policies in printable form: JSON-ready, the same in every process."""
+        return {
+            "args": printable(self.args),
+            "kwargs": printable(self.kwargs),
+            "options": printable(self.options),
+            "policies": {
+                name: printable(getattr(self.policies, name)) for name in Policies.__dataclass_fields__
+            },
+            **({"canvas": printable(self.canvas)} if self.canvas else {}),
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all that the declaration says; entries with equal ones send the same messages."""
+        return digest([self.task, self.schedule.to_data(), self.timezone, self.definition])
+
+
+def generation_of(entries: Iterable[Entry]) -> str:
+    """Return a hash of a whole declaration."""
+    return digest(sorted((entry.name, entry.fingerprint) for entry in entries))
+
+
+def digest(data: Any) -> str:
+    """Return 32 hexadecimal digits that stand for JSON-ready data."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def printable(value: Any) -> Any:
+    """Return ``value`` as JSON-ready data; what JSON has no word for becomes a text that is the same everywhere."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): printable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [printable(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((printable(item) for item in value), key=repr)
+    if isinstance(value, BeatLazyFunc):
+        return _printable_call(value)
+    return _ADDRESS.sub("", repr(value))
+
+
+def _printable_call(lazy: BeatLazyFunc) -> str:
+    # Celery keeps what it is to call in private attributes and in its plain ``__dict__``.
+    details = vars(lazy)
+    function = details.get("_func", lazy)
+    name = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', repr(function))}"
+    arguments = details.get("_func_params", {})
+    return f"lazy {name} {json.dumps(printable(arguments), sort_keys=True)}"

@@ -1,0 +1,76 @@
+"""The way to the broker as the scheduler sees it: firings go in, results come out, nothing blocks the loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from qbeat.beat.entries import Entry
+from qbeat.store.records import Firing
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One firing to publish, with the entry that says what to send."""
+
+    firing: Firing
+    entry: Entry
+
+
+class Verdict(Enum):
+    """How one try to publish ended."""
+
+    PUBLISHED = "published"
+    """The broker has it."""
+    UNSENT = "unsent"
+    """The broker could not be reached; for certain it has nothing of this try."""
+    UNCERTAIN = "uncertain"
+    """The connection broke on the way; the broker may have it."""
+    FAILED = "failed"
+    """This entry's own fault (its arguments, its task, a signal receiver): the broker has nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one job. ``finished_at`` is in microseconds since the epoch."""
+
+    job: Job
+    verdict: Verdict
+    finished_at: int
+    error: str | None = None
+
+
+class Publisher(ABC):
+    """Publishes firings. Firings of one entry go out in the order in which they were submitted."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Begin to look for the broker."""
+
+    @property
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether the broker is thought to be there; while it is not, nothing should be submitted."""
+
+    @property
+    @abstractmethod
+    def in_flight(self) -> int:
+        """How many submitted jobs have no result yet."""
+
+    @abstractmethod
+    def holds(self, firing: Firing) -> bool:
+        """Whether ``firing`` was submitted and has no result yet."""
+
+    @abstractmethod
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Take jobs to publish; return at once."""
+
+    @abstractmethod
+    def collect(self) -> list[Result]:
+        """Return the results that have come in since the last call."""
+
+    @abstractmethod
+    def close(self, timeout: float) -> list[Result]:
+        """Finish what is under way within ``timeout`` seconds; return all results still to be collected."""
