@@ -1,0 +1,37 @@
+"""Find the store that a URL or a file name means; its driver is imported only then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from qbeat.store.base import Store, StoreUnusable
+from qbeat.store.memory import MemoryStore
+
+_SQL: Final = frozenset({"sqlite", "postgresql", "postgres", "mysql", "mariadb"})
+_REDIS: Final = frozenset({"redis", "rediss", "sentinel", "valkey", "valkeys"})
+
+
+def open_store(url_or_path: str, *, clock: Callable[[], int] | None = None, create: bool = True) -> Store:
+    """Open the store at a URL or, without ``://``, in an SQLite file.
+
+    ``clock`` returns microseconds since the epoch and takes the place of the store's own clock.
+    With ``create=False`` nothing is created: a store that is not there is ``StoreUnusable``.
+    Raises ``StoreUnusable`` or ``StoreUnavailable`` with a sentence for people.
+    """
+    kind = scheme_of(url_or_path)
+    if kind == "memory":
+        return MemoryStore(clock)
+    if kind in _SQL:
+        from qbeat.store.sql import SqlStore  # noqa: PLC0415 - SQLAlchemy takes 0.1 s to import
+
+        return SqlStore.open(url_or_path, clock=clock, create=create)
+    if kind in _REDIS:
+        raise StoreUnusable(f"{kind}:// is not a kind of store yet: use a file name or postgresql://")
+    raise StoreUnusable(f"{kind}:// is no kind of store: use a file name, sqlite://, postgresql:// or redis://")
+
+
+def scheme_of(url_or_path: str) -> str:
+    """Return the scheme of a store's URL without its driver, ``sqlite`` for a path."""
+    scheme, separator, _ = url_or_path.partition("://")
+    return scheme.partition("+")[0].lower() if separator else "sqlite"
