@@ -1,0 +1,65 @@
+"""Schedules of calendar fields in a time zone: what Celery's crontab and cron strings have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import tzinfo
+from typing import Any
+
+from qbeat.schedules.base import Schedule
+from qbeat.schedules.codec import from_data
+from qbeat.schedules.dst import Fold, Gap, checked_fold, checked_gap, next_instant
+from qbeat.schedules.search import Fields, compiled
+from qbeat.schedules.zones import Zone, zone, zone_name
+
+
+class FieldSchedule(Schedule):
+    """Field sets, a time zone and the rule across clock changes.
+
+    ``timezone`` is the zone's name or ``None`` until ``resolve`` fills it in; until then the fields count in UTC.
+    """
+
+    fields: Fields
+    timezone: str | None
+    fold: Fold
+    gap: Gap
+
+    def _set_up(self, fields: Fields, timezone: str | tzinfo | None, fold: str, gap: str) -> None:
+        self.fields = fields
+        self.timezone = zone_name(timezone)
+        self.fold = checked_fold(fold)
+        self.gap = checked_gap(gap)
+        self._zone = zone(self.timezone or "UTC")
+        self._search = compiled(fields)
+
+    @property
+    def zone(self) -> Zone:
+        """The time zone in which the fields count."""
+        return self._zone
+
+    @property
+    def all_hours(self) -> bool:
+        """Whether the hour field matches all 24 hours, so that fire times follow the clock through its changes."""
+        return self._search.all_hours
+
+    @property
+    def next_wall(self) -> Callable[[int], int | None]:
+        """The search for the next matching wall, whatever the zone."""
+        return self._search.next_wall
+
+    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
+        """Return the first fire time strictly later than ``after``, in microseconds since the epoch."""
+        search = self._search
+        return next_instant(self._zone, search.next_wall, after, search.all_hours, self.fold, self.gap)
+
+    def _zone_data(self) -> dict[str, Any]:
+        """Return the plain data of what is not in the fields, defaults left out."""
+        data: dict[str, Any] = {"timezone": self.timezone}
+        if self.fold != "once":
+            data["fold"] = self.fold
+        if self.gap != "fire":
+            data["gap"] = self.gap
+        return data
+
+    def __reduce__(self) -> tuple[Callable[..., Schedule], tuple[dict[str, Any]]]:
+        return from_data, (self.to_data(),)
