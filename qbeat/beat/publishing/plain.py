@@ -46,7 +46,7 @@ class FiringEntry(ScheduleEntry):
         self.error: BaseException | None = None
 
 
-class PlainScheduler(Scheduler):  # type: ignore[misc]
+class PlainScheduler(Scheduler):
     """Celery's scheduler with its loop left idle: only its way of sending one entry is used.
 
     ``apply_entry`` is inherited, because that is the method which Sentry and Datadog patch.
@@ -54,13 +54,13 @@ class PlainScheduler(Scheduler):  # type: ignore[misc]
 
     def __init__(self, app: Celery) -> None:
         super().__init__(app, lazy=True)
-        self.schedule = {}
+        self.schedule: dict[str, ScheduleEntry] = {}
 
     def apply_async(
         self,
         entry: FiringEntry,
         producer: Any = None,
-        advance: bool = False,
+        advance: bool = False,  # noqa: ARG002 - Celery's signature
         **kwargs: Any,  # noqa: ARG002
     ) -> Any:
         """Send the entry; its error is kept in ``entry.error``, because ``apply_entry`` would swallow it."""

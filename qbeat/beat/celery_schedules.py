@@ -1,0 +1,128 @@
+"""Celery's schedule objects as qbeat's: what an app may write where a schedule belongs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from celery.schedules import BaseSchedule, crontab, solar
+from celery.schedules import schedule as celery_schedule
+
+from qbeat.schedules import Crontab, Interval, Schedule, ScheduleError
+from qbeat.schedules.base import from_us
+from qbeat.schedules.codec import shared
+from qbeat.schedules.zones import zone
+
+MAX_POLLS: Final = 10_000
+"""A schedule of the user's own that has not become due after so many looks ahead is taken for finished."""
+
+
+def compile_schedule(declared: Any, *, name: str, timezone: str, relative: bool = False) -> Schedule:
+    """Return the schedule that ``declared`` stands for, as the entry ``name`` of an app in ``timezone`` uses it.
+
+    Accepted are seconds, a ``timedelta``, Celery's schedules, subclasses of ``BaseSchedule``, and qbeat's own;
+    anything else is a ``ScheduleError``.
+    """
+    schedule = _translate(declared, timezone, relative).resolve(name=name, timezone=timezone)
+    return schedule if isinstance(schedule, CustomSchedule) else shared(schedule)
+
+
+def _translate(declared: Any, timezone: str, relative: bool) -> Schedule:
+    if isinstance(declared, Schedule):
+        return declared
+    if isinstance(declared, (int, float, timedelta)) and not isinstance(declared, bool):
+        return Interval(declared, relative=relative)
+    if _behaves_as(declared, celery_schedule, ("is_due", "remaining_estimate")):
+        return Interval(declared.run_every, relative=bool(declared.relative))
+    if _behaves_as(declared, crontab, ("is_due", "remaining_delta", "remaining_estimate")):
+        return _from_crontab(declared)
+    if _behaves_as(declared, solar, ("is_due", "remaining_estimate")):
+        from qbeat.schedules.solar import Solar  # noqa: PLC0415 - few apps look at the sun
+
+        return Solar(declared.event, declared.lat, declared.lon)
+    if isinstance(declared, BaseSchedule) or callable(getattr(declared, "is_due", None)):
+        return CustomSchedule(declared, timezone)
+    raise ScheduleError(
+        f"its schedule is {declared!r}",
+        field="schedule",
+        cure="give seconds, a timedelta, crontab(...), another schedule object, or Cron('...') for a cron string",
+    )
+
+
+def _behaves_as(declared: Any, base: type, methods: Iterable[str]) -> bool:
+    """Whether ``declared`` is a ``base`` whose rule nobody has overridden."""
+    return isinstance(declared, base) and all(
+        getattr(type(declared), method) is getattr(base, method) for method in methods
+    )
+
+
+def _from_crontab(declared: Any) -> Schedule:
+    own_zone = vars(declared).get("tz")
+    return Crontab.from_sets(
+        minute=declared.minute,
+        hour=declared.hour,
+        day_of_week=declared.day_of_week,
+        day_of_month=declared.day_of_month,
+        month_of_year=declared.month_of_year,
+        timezone=getattr(own_zone, "key", None),
+    )
+
+
+class CustomSchedule(Schedule):
+    """A schedule of the user's own, asked through its ``is_due`` at instants that lie ahead.
+
+    ``is_due(last_run_at)`` takes the time from ``self.now()``; here that is the instant in question, so the
+    answer is the same on every replica. A class that reads the clock by other means is only as exact as that.
+    """
+
+    def __init__(self, declared: Any, timezone: str) -> None:
+        self._declared = declared
+        self._zone = ZoneInfo(zone(timezone).name)
+
+    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
+        last_run_at = self._local(after)
+        instant = after + 1
+        for _ in range(MAX_POLLS):
+            due, delay = self._ask(last_run_at, instant)
+            if due:
+                return instant
+            if delay is None or not math.isfinite(delay):
+                return None
+            instant += max(1_000, math.ceil(delay * 1_000_000))
+        return None
+
+    def describe(self) -> str:
+        return repr(self._declared)
+
+    def to_data(self) -> dict[str, Any]:
+        kind = type(self._declared)
+        return {
+            "kind": "custom",
+            "class": f"{kind.__module__}.{kind.__qualname__}",
+            "text": _text(self._declared),
+        }
+
+    def _ask(self, last_run_at: datetime, instant: int) -> tuple[bool, float | None]:
+        declared = self._declared
+        before = getattr(declared, "nowfun", None)
+        declared.nowfun = partial(self._local, instant)
+        try:
+            due, delay = declared.is_due(last_run_at)
+        finally:
+            declared.nowfun = before
+        return bool(due), None if delay is None else float(delay)
+
+    def _local(self, instant: int) -> datetime:
+        return from_us(instant).astimezone(self._zone)
+
+
+def _text(declared: Any) -> str:
+    state = {
+        key: value for key, value in vars(declared).items() if key not in {"_app", "app", "nowfun", "tz"}
+    }
+    text = repr(declared)
+    return f"{type(declared).__name__}({state!r})" if " at 0x" in text else text

@@ -1,0 +1,153 @@
+"""Watches an app declare its periodic tasks, so that none is lost on the way into ``beat_schedule``.
+
+Celery keeps declarations in a dict: of two unnamed ones of the same signature only the last survives, two
+that were given one name silently become one, and the signature of a chain or group is flattened into a task
+that no worker can run. It also sends ``on_after_configure`` once, so a hook connected later is never called.
+``watch`` notes each call to ``add_periodic_task`` and the moment of that signal, for every app in the process.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from celery import Celery
+
+logger = logging.getLogger("qbeat.app")
+
+_CELERY: Final = str(Path(sys.modules["celery"].__file__ or "").parent)
+_HERE: Final = str(Path(__file__))
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One call to ``add_periodic_task``."""
+
+    key: str
+    named: bool
+    entry: dict[str, Any]
+    """What the app stores under ``key``, unless a later declaration takes its place."""
+    where: str
+    """File and line of the caller."""
+
+
+@dataclass
+class Watched:
+    """What was seen of one app."""
+
+    declarations: list[Declaration] = field(default_factory=list)
+    called_hooks: frozenset[Any] | None = None
+    """The hooks that ``on_after_configure`` reached; ``None`` if it has not been sent."""
+    replaced: dict[str, Any] = field(default_factory=dict)
+    """Entries of ``beat_schedule`` whose place a call to ``add_periodic_task`` took."""
+
+
+_watched: weakref.WeakKeyDictionary[Celery, Watched] = weakref.WeakKeyDictionary()
+
+
+def watched(app: Celery) -> Watched:
+    """Return what has been seen of ``app``; nothing for one that was made before the watch began."""
+    return _watched.setdefault(app, Watched())
+
+
+@contextmanager
+def watch() -> Iterator[None]:
+    """Note declarations while this runs."""
+    # Celery has no public seam for any of the three.
+    seams = {
+        "_sig_to_periodic_task_entry": _noting_declarations,
+        "_add_periodic_task": _noting_replaced,
+        "_load_config": _noting_hooks,
+    }
+    originals = {name: getattr(Celery, name) for name in seams}
+    for name, noting in seams.items():
+        setattr(Celery, name, noting(originals[name]))
+    try:
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(Celery, name, original)
+
+
+def call_late_hooks(app: Celery) -> None:
+    """Call the ``on_after_configure`` hooks that were connected after the signal had been sent."""
+    seen = watched(app).called_hooks
+    if seen is None:
+        return
+    for key, receiver in list(app.on_after_configure.receivers or ()):
+        hook = receiver() if isinstance(receiver, weakref.ReferenceType) else receiver
+        if key in seen or hook is None:
+            continue
+        logger.info(
+            "%s was connected to on_after_configure after the app had been configured; it is called now "
+            "(on_after_finalize is the signal for a hook in a module of tasks).",
+            _name_of(hook),
+        )
+        hook(signal=app.on_after_configure, sender=app, source=app.conf)
+    watched(app).called_hooks = _hooks(app)
+
+
+def _noting_declarations(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def noting(  # noqa: PLR0917 - Celery's signature
+        app: Celery,
+        schedule: Any,
+        sig: Any,
+        args: Any = (),
+        kwargs: Any = None,
+        name: Any = None,
+        **options: Any,
+    ) -> tuple[str, dict[str, Any]]:
+        key, entry = original(app, schedule, sig, args, kwargs, name, **options)
+        watched(app).declarations.append(Declaration(key, name is not None, entry, _caller()))
+        return key, entry
+
+    return noting
+
+
+def _noting_replaced(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def noting(app: Celery, key: str, entry: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        seen = watched(app)
+        before = app.conf.beat_schedule.get(key)
+        if before is not None and not any(before is known.entry for known in seen.declarations):
+            seen.replaced[key] = before
+        original(app, key, entry, *args, **kwargs)
+
+    return noting
+
+
+def _noting_hooks(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def noting(app: Celery) -> Any:
+        configuration = original(app)
+        watched(app).called_hooks = _hooks(app)
+        return configuration
+
+    return noting
+
+
+def _hooks(app: Celery) -> frozenset[Any]:
+    return frozenset(key for key, _ in app.on_after_configure.receivers or ())
+
+
+def _name_of(hook: Any) -> str:
+    return f"{getattr(hook, '__module__', '?')}.{getattr(hook, '__qualname__', repr(hook))}"
+
+
+def _caller() -> str:
+    """Return file and line of the nearest caller outside Celery and this module."""
+    frame = sys._getframe(1)  # noqa: SLF001 - ``inspect.stack`` reads source files for every frame
+    while frame.f_back is not None:
+        file = frame.f_code.co_filename
+        if file != _HERE and not file.startswith(_CELERY):
+            break
+        frame = frame.f_back
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"

@@ -1,0 +1,269 @@
+"""Reads the entries that an app declares, each checked, each under a name that is the same after a restart."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from celery import Celery
+from celery.beat import ScheduleEntry
+from celery.schedules import BaseSchedule, crontab
+
+from qbeat.beat.app_timezone import timezone_of
+from qbeat.beat.celery_schedules import compile_schedule
+from qbeat.beat.declarations import Declaration, watched
+from qbeat.beat.entries import Entry, digest, printable
+from qbeat.beat.policies import PolicyError, read_policies
+from qbeat.beat.publishing import canvas
+from qbeat.schedules import ScheduleError
+from qbeat.schedules.base import to_us
+
+logger = logging.getLogger("qbeat.app")
+
+CLEANUP: Final = "celery.backend_cleanup"
+
+_KEYS: Final = ("task", "schedule", "args", "kwargs", "options", "relative", "last_run_at", "total_run_count")
+_IGNORED_KEYS: Final = ("name", "app")
+_HINTS: Final = {
+    "enabled": "take the entry out, or pause it",
+    "queue": "options such as queue belong in 'options'",
+    "expires": "options such as expires belong in 'options'",
+    "priority": "options such as priority belong in 'options'",
+    "crontab": "write 'schedule': crontab(...)",
+    "interval": "write 'schedule': seconds",
+}
+
+
+class DeclarationError(Exception):
+    """Entries that cannot be; the text has one line for each, with its name and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry as declared, before it is checked."""
+
+    name: str
+    declared: Any
+    where: str
+
+
+def read_entries(app: Celery) -> list[Entry]:
+    """Return the entries of a loaded app, or raise ``DeclarationError`` with all that is wrong with them."""
+    entries: list[Entry] = []
+    problems: list[str] = []
+    for item in _items(app, problems):
+        try:
+            entries.append(_entry(app, item))
+        except (ScheduleError, PolicyError, TypeError) as error:
+            problems.append(f"entry {item.name!r} ({item.where}): {error}")
+    if problems:
+        raise DeclarationError("\n".join(problems))
+    _warn_of_unknown_tasks(app, entries)
+    return entries
+
+
+# --- names
+
+
+def _items(app: Celery, problems: list[str]) -> Iterator[Item]:
+    seen = watched(app)
+    schedule = app.conf.beat_schedule or {}
+    if not isinstance(schedule, Mapping):
+        problems.append(f"beat_schedule is {schedule!r}; give a dict of entries by name")
+        return
+    declared: dict[str, list[Declaration]] = {}
+    for declaration in seen.declarations:
+        declared.setdefault(declaration.key, []).append(declaration)
+    for name, entry in schedule.items():
+        items = [
+            Item(name, known.entry, known.where) if known else Item(name, other, "beat_schedule")
+            for known, other in _claimants(name, entry, declared.get(name, []), seen.replaced)
+        ]
+        named = [item for item in items if item.where == "beat_schedule" or _is_named(item, declared[name])]
+        if len(named) > 1:
+            places = " and at ".join(dict.fromkeys(item.where for item in named))
+            problems.append(f"entry {name!r} is declared more than once, at {places}; give each its own name")
+            continue
+        yield from _with_own_names(items)
+    if CLEANUP not in schedule and _wants_cleanup(app):
+        yield Item(CLEANUP, _cleanup_entry(), "Celery's default")
+
+
+def _claimants(
+    name: str, entry: Any, declarations: list[Declaration], replaced: Mapping[str, Any]
+) -> list[tuple[Declaration | None, Any]]:
+    """Return all that was declared under one name, in order, each once: (declaration or None, entry)."""
+    found: list[tuple[Declaration | None, Any]] = []
+    if name in replaced:
+        found.append((None, replaced[name]))
+    for declaration in declarations:
+        if not any(known and _same(known, declaration) for known, _ in found):
+            found.append((declaration, declaration.entry))
+    if not any(entry is declaration.entry for declaration in declarations):
+        found.append((None, entry))
+    return found
+
+
+def _same(one: Declaration, other: Declaration) -> bool:
+    """Whether two declarations are one line of code that ran twice (a module imported under two names)."""
+    return one.where == other.where and printable(one.entry) == printable(other.entry)
+
+
+def _is_named(item: Item, declarations: list[Declaration]) -> bool:
+    return any(known.named and known.entry is item.declared for known in declarations)
+
+
+def _with_own_names(items: list[Item]) -> Iterator[Item]:
+    """Let the first keep Celery's name and add to each later one's its schedule."""
+    taken: set[str] = set()
+    for item in items:
+        name = item.name
+        if name in taken:
+            name = f"{item.name} [{_label(item.declared['schedule'])}]"
+        number = 2
+        while name in taken:
+            name = f"{item.name} [{_label(item.declared['schedule'])}] {number}"
+            number += 1
+        taken.add(name)
+        yield Item(name, item.declared, item.where)
+
+
+def _label(schedule: Any) -> str:
+    """Return a short text for a schedule. Names are made of it, so it must never change."""
+    if isinstance(schedule, timedelta):
+        return f"{schedule.total_seconds():g} s"
+    if isinstance(schedule, (int, float)):
+        return f"{schedule:g} s"
+    if type(schedule) is crontab:
+        fields = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+        return " ".join(str(getattr(schedule, f"_orig_{field}")) for field in fields)
+    return digest(printable(schedule))[:8]
+
+
+# --- Celery's default entry
+
+
+def _wants_cleanup(app: Celery) -> bool:
+    if not app.conf.result_expires:
+        return False
+    try:
+        return not app.backend.supports_autoexpire
+    except Exception as error:  # noqa: BLE001 - a backend that cannot be made must not end the scheduler
+        logger.warning("The result backend cannot be loaded (%s); %s is not scheduled.", error, CLEANUP)
+        return False
+
+
+def _cleanup_entry() -> dict[str, Any]:
+    return {"task": CLEANUP, "schedule": crontab("0", "4", "*"), "options": {"expires": 12 * 3600}}
+
+
+# --- checks
+
+
+def _entry(app: Celery, item: Item) -> Entry:
+    declared = _as_mapping(item.declared)
+    _check_keys(declared)
+    options = dict(_checked(declared, "options", Mapping, {}))
+    policies = read_policies(options.pop("qbeat", None))
+    timezone = policies.timezone or timezone_of(app)
+    schedule = declared.get("schedule")
+    if isinstance(schedule, BaseSchedule):
+        schedule.app = app
+    task = _task_name(declared)
+    args = tuple(_checked(declared, "args", (list, tuple), ()))
+    kwargs = dict(_checked(declared, "kwargs", Mapping, {}))
+    if "task_id" in options:
+        logger.warning(
+            "entry %r: its option task_id is left out; each firing has an id of its own.", item.name
+        )
+        del options["task_id"]
+    return Entry(
+        name=item.name,
+        task=task,
+        schedule=compile_schedule(
+            schedule, name=item.name, timezone=timezone, relative=bool(declared.get("relative"))
+        ),
+        timezone=timezone,
+        args=args,
+        kwargs=kwargs,
+        options=options,
+        policies=policies,
+        celery_schedule=schedule if isinstance(schedule, BaseSchedule) else None,
+        canvas=_canvas(task, args, kwargs),
+        last_run_at=_last_run_at(declared),
+    )
+
+
+def _as_mapping(declared: Any) -> Mapping[str, Any]:
+    if isinstance(declared, ScheduleEntry):
+        return {key: value for key, value in vars(declared).items() if key in _KEYS and value is not None}
+    if not isinstance(declared, Mapping):
+        raise TypeError(f"it is {declared!r}; give a dict with 'task' and 'schedule'")
+    return declared
+
+
+def _check_keys(declared: Mapping[str, Any]) -> None:
+    for key in declared:
+        if key in _KEYS or key in _IGNORED_KEYS:
+            continue
+        close = difflib.get_close_matches(str(key), _KEYS, n=1)
+        cure = _HINTS.get(str(key)) or (
+            f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_KEYS)}"
+        )
+        raise TypeError(f"it has an unknown key {key!r}; {cure}")
+
+
+def _checked(declared: Mapping[str, Any], key: str, kind: Any, default: Any) -> Any:
+    value = declared.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        wanted = "a dict" if kind is Mapping else "a list or tuple"
+        raise TypeError(f"its {key} is {value!r}; give {wanted}")
+    return value
+
+
+def _task_name(declared: Mapping[str, Any]) -> str:
+    task = declared.get("task")
+    name = getattr(task, "name", task)
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"its task is {task!r}; give the task's name, such as 'tasks.check_cat'")
+    return name
+
+
+def _canvas(task: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
+    if task not in canvas.KINDS:
+        return None
+    if not kwargs.get("tasks"):
+        raise TypeError(f"it is an empty {task.removeprefix('celery.')}; give it tasks to run")
+    kind = task.removeprefix("celery.")
+    return {
+        "task": task,
+        "args": args,
+        "kwargs": kwargs,
+        "options": {},
+        "subtask_type": kind,
+        "immutable": False,
+    }
+
+
+def _last_run_at(declared: Mapping[str, Any]) -> int | None:
+    value = declared.get("last_run_at")
+    if not isinstance(value, datetime):
+        return None
+    return to_us(value if value.tzinfo else value.astimezone())
+
+
+def _warn_of_unknown_tasks(app: Celery, entries: list[Entry]) -> None:
+    for entry in entries:
+        if entry.task not in app.tasks:
+            logger.warning(
+                "entry %r: the task %r is not registered here; it is sent by its name, without the options "
+                "of its definition (is its module in include or autodiscovered?).",
+                entry.name,
+                entry.task,
+            )
