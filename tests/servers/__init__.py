@@ -2,6 +2,7 @@
 
 from tests.servers.beat import QbeatProcess, run_qbeat
 from tests.servers.process import Process
+from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.redis import RedisServer
 from tests.servers.server import Server, find_program, free_port
 from tests.servers.waiting import eventually
@@ -12,6 +13,7 @@ __all__ = [
     "CeleryWorker",
     "Process",
     "QbeatProcess",
+    "RabbitMQServer",
     "RedisServer",
     "Server",
     "clean_environment",

@@ -14,6 +14,7 @@ from typing import Protocol
 import pytest
 
 from tests.servers.beat import QbeatProcess
+from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.redis import RedisServer
 from tests.servers.worker import CeleryWorker
 
@@ -38,6 +39,20 @@ def start_redis() -> Iterator[Callable[..., RedisServer]]:
     """`start_redis(durable=False)`: a Redis of the test's own."""
     with ExitStack() as ending:
         yield lambda *, durable=False: ending.enter_context(RedisServer(durable=durable))
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitMQServer]:
+    """The session's RabbitMQ; all its tests run in one pytest-xdist worker, and may stop it."""
+    with RabbitMQServer() as server:
+        yield server
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server: RabbitMQServer) -> str:
+    """An empty virtual host of the session's RabbitMQ."""
+    rabbitmq_server.start()
+    return rabbitmq_server.host_url(rabbitmq_server.new_virtual_host())
 
 
 class StartWorker(Protocol):

@@ -8,6 +8,7 @@ import shutil
 import socket
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -22,7 +23,7 @@ HOST = "127.0.0.1"
 # Below the range from which Linux takes the ports of outgoing connections: a client that knocks at a stopped
 # server's port from that range can be connected to itself, and then the server cannot start again.
 _PORTS = range(15000, 32000)
-_SERVER_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin")
+_SERVER_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 
 
 def free_port() -> int:
@@ -38,12 +39,13 @@ def free_port() -> int:
             return port
 
 
-def find_program(name: str, folders: tuple[str, ...] = _SERVER_FOLDERS) -> str | None:
-    """The path of a program, looked for also where Debian hides its servers."""
-    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *folders]))
+def find_program(name: str, folders: Sequence[str] = ()) -> str | None:
+    """The path of a program: in `folders`, on the PATH, or where systems hide their servers."""
+    places = [*folders, os.environ.get("PATH", ""), *_SERVER_FOLDERS]
+    return shutil.which(name, path=os.pathsep.join(places))
 
 
-def need_program(name: str, package: str, folders: tuple[str, ...] = _SERVER_FOLDERS) -> str:
+def need_program(name: str, package: str, folders: Sequence[str] = ()) -> str:
     """The path of a program; without it the test is skipped, and where `CI` is set it fails."""
     found = find_program(name, folders)
     if found is not None:
