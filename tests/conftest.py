@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call" and report.failed:
-        report.sections += [(f"output of {_title(process)}", process.tail(60)) for process in living()]
+        report.sections += [(f"output of {_title(process)}", process.tail(30)) for process in living()]
     return report
 
 

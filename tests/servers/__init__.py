@@ -1,7 +1,10 @@
 """Real servers, workers and qbeat processes for tests; `fixtures` hands them out."""
 
 from tests.servers.beat import QbeatProcess, run_qbeat
+from tests.servers.memcached import MemcachedServer
+from tests.servers.postgres import PostgresServer
 from tests.servers.process import Process
+from tests.servers.proxy import TcpProxy
 from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.redis import RedisServer
 from tests.servers.server import Server, find_program, free_port
@@ -11,11 +14,14 @@ from tests.servers.worker import CeleryWorker, clean_environment
 
 __all__ = [
     "CeleryWorker",
+    "MemcachedServer",
+    "PostgresServer",
     "Process",
     "QbeatProcess",
     "RabbitMQServer",
     "RedisServer",
     "Server",
+    "TcpProxy",
     "clean_environment",
     "eventually",
     "find_program",

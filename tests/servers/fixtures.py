@@ -14,6 +14,9 @@ from typing import Protocol
 import pytest
 
 from tests.servers.beat import QbeatProcess
+from tests.servers.memcached import MemcachedServer
+from tests.servers.postgres import PostgresServer
+from tests.servers.proxy import TcpProxy
 from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.redis import RedisServer
 from tests.servers.worker import CeleryWorker
@@ -53,6 +56,42 @@ def rabbitmq_url(rabbitmq_server: RabbitMQServer) -> str:
     """An empty virtual host of the session's RabbitMQ."""
     rabbitmq_server.start()
     return rabbitmq_server.host_url(rabbitmq_server.new_virtual_host())
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The session's PostgreSQL; a test that stops it need not start it again."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """An empty database of the session's PostgreSQL."""
+    postgres_server.start()
+    return postgres_server.database_url(postgres_server.new_database())
+
+
+@pytest.fixture(scope="session")
+def memcached_server() -> Iterator[MemcachedServer]:
+    """The session's memcached; a test that stops it need not start it again."""
+    with MemcachedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def memcached_url(memcached_server: MemcachedServer) -> str:
+    """The session's memcached, empty, as Celery's result backend names it."""
+    memcached_server.start()
+    memcached_server.ask("flush_all")
+    return memcached_server.url
+
+
+@pytest.fixture
+def start_proxy() -> Iterator[Callable[[int], TcpProxy]]:
+    """`start_proxy(server.port)`: a proxy before a server; `proxy.url(server.url)` leads through it."""
+    with ExitStack() as ending:
+        yield lambda port: ending.enter_context(TcpProxy(port))
 
 
 class StartWorker(Protocol):
