@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from qbeat.schedules.base import Schedule, ScheduleError
 
 if TYPE_CHECKING:
+    from qbeat.schedules.cron import Cron
     from qbeat.schedules.crontab import Crontab
     from qbeat.schedules.interval import Interval
+    from qbeat.schedules.once import Once
+    from qbeat.schedules.solar import Solar
 
 _HOMES: Final = {
     "Cron": "cron",
@@ -23,7 +26,7 @@ _HOMES: Final = {
     "Solar": "solar",
 }
 
-__all__ = ["Crontab", "Interval", "Schedule", "ScheduleError"]
+__all__ = ["Cron", "Crontab", "Interval", "Once", "Schedule", "ScheduleError", "Solar"]
 
 
 def __getattr__(name: str) -> Any:

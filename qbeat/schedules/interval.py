@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, tzinfo
-from math import isfinite
 from typing import Any, Final, Self
 
 from qbeat.schedules.base import SECOND, Schedule, ScheduleError, Span, from_us, to_us
 from qbeat.schedules.codec import from_data
+from qbeat.schedules.durations import parse_duration
 from qbeat.schedules.words import describe_duration
 from qbeat.schedules.zones import DAY, HOUR, MINUTE, zone, zone_name
 
-SHORTEST: Final = timedelta(milliseconds=1)
-LONGEST: Final = timedelta(days=36_525)
+SHORTEST: Final = 1000
+"""Microseconds; a shorter interval is refused."""
 
 _UNITS: Final = (DAY, HOUR, MINUTE, SECOND)
 
@@ -21,22 +21,28 @@ _UNITS: Final = (DAY, HOUR, MINUTE, SECOND)
 class Interval(Schedule):
     """Fires at anchor + k * every for k = 1, 2, …: elapsed time, whatever the clocks do.
 
-    ``every`` is a ``timedelta`` or a number of seconds, from a millisecond to a century. With ``relative=True`` fire
+    ``every`` is a ``timedelta``, a number of seconds or a text such as ``"1h30m"``, from a millisecond to a century. With ``relative=True`` fire
     times are rounded down to the unit of the interval (day, hour, minute, second) on the local clock, as Celery
     does; that is what ``timezone`` is for. Raises ``ScheduleError``.
     """
 
     def __init__(
         self,
-        every: timedelta | float,
+        every: timedelta | float | str,
         relative: bool = False,
         timezone: str | tzinfo | None = None,
     ) -> None:
-        self.every = _duration(every)
+        self._every_us = parse_duration(every, field="every")
+        if self._every_us < SHORTEST:
+            raise ScheduleError(f"every is {every!r}", field="every", cure="give at least a millisecond")
         self.relative = bool(relative)
         self.timezone = zone_name(timezone) if relative else None
-        self._every_us = self.every // timedelta(microseconds=1)
         self._unit = next((unit for unit in _UNITS if self._every_us >= unit), 0) if relative else 0
+
+    @property
+    def every(self) -> timedelta:
+        """The length of a step."""
+        return timedelta(microseconds=self._every_us)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
@@ -120,23 +126,3 @@ class Interval(Schedule):
 
     def _rounded(self, instant: int) -> int:
         return instant - zone(self.timezone or "UTC").local(instant) % self._unit
-
-
-def _duration(every: object) -> timedelta:
-    if isinstance(every, timedelta):
-        duration = every
-    elif isinstance(every, bool) or not isinstance(every, int | float) or not isfinite(every):
-        raise _error(f"every is {every!r}", "give a timedelta or a number of seconds")
-    elif abs(every) > LONGEST.total_seconds():
-        raise _error(f"every is {every!r} seconds", "give at most a century")
-    else:
-        duration = timedelta(seconds=every)
-    if duration < SHORTEST:
-        raise _error(f"every is {duration.total_seconds():g} seconds", "give at least a millisecond")
-    if duration > LONGEST:
-        raise _error(f"every is {duration}", "give at most a century")
-    return duration
-
-
-def _error(problem: str, cure: str) -> ScheduleError:
-    return ScheduleError(problem, field="every", cure=cure)

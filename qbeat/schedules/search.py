@@ -141,9 +141,20 @@ def day_masks(days: Days) -> tuple[int, ...]:
 class Search:
     """Fields compiled for the question "which matching wall comes next?"; shared by all equal fields."""
 
-    __slots__ = ("_days", "_first", "_hours", "_minutes", "_months", "_seconds", "_years", "all_hours")
+    __slots__ = (
+        "_days",
+        "_first",
+        "_hours",
+        "_minutes",
+        "_months",
+        "_seconds",
+        "_years",
+        "all_hours",
+        "fields",
+    )
 
     def __init__(self, fields: Fields) -> None:
+        self.fields = fields
         self._seconds = None if fields.seconds == {0} else _bits(fields.seconds)
         self._minutes = _bits(fields.minutes)
         self._hours = _bits(fields.hours)

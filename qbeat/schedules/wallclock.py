@@ -19,18 +19,21 @@ class FieldSchedule(Schedule):
     ``timezone`` is the zone's name or ``None`` until ``resolve`` fills it in; until then the fields count in UTC.
     """
 
-    fields: Fields
     timezone: str | None
     fold: Fold
     gap: Gap
 
     def _set_up(self, fields: Fields, timezone: str | tzinfo | None, fold: str, gap: str) -> None:
-        self.fields = fields
         self.timezone = zone_name(timezone)
         self.fold = checked_fold(fold)
         self.gap = checked_gap(gap)
         self._zone = zone(self.timezone or "UTC")
         self._search = compiled(fields)
+
+    @property
+    def fields(self) -> Fields:
+        """The field sets."""
+        return self._search.fields
 
     @property
     def zone(self) -> Zone:
