@@ -27,7 +27,7 @@ def test_programs_are_found_in_the_given_folders_first(tmp_path: Path) -> None:
 
 def test_a_missing_server_skips_the_test_and_tells_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
-    with pytest.raises(pytest.skip.Exception, match="apt-get install .* no-such-package"):
+    with pytest.raises(pytest.skip.Exception, match=r"apt-get install .* no-such-package"):
         need_program("no-such-program", "no-such-package")
 
 

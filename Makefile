@@ -1,0 +1,67 @@
+# The ways to run, check and build qbeat. `make` lists them; each brings what it needs into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_ARGS ?=
+PYTEST_ARGS ?= -n 2 --dist loadgroup
+
+UV := $(shell command -v uv)
+# The first Python that is new enough; `make test PYTHON=python3.13` chooses another.
+PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.14 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+EXTRAS = $(shell $(BIN)/python -c 'import tomllib; \
+	print(",".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]))')
+INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format servers check-wheel clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.runs ## run a worker and qbeat on an example app, no server needed
+	$(BIN)/qbeat demo $(DEMO_ARGS)
+
+test: lint servers ## style, types, import rules and all tests, on real servers
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.develops ## style, types and import rules alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.develops ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+servers: ## install the servers that tests need, where that is allowed
+	@tests/install_servers
+
+check-wheel: $(VENV)/.develops ## build the wheel, install it elsewhere and run it
+	$(BIN)/python -m pytest tests/packaging
+
+clean: ## remove everything that the other targets made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .qbeat-demo
+	find qbeat tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps say what .venv holds: qbeat alone, or also what its developers need.
+$(VENV)/.runs: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.develops: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[$(EXTRAS)]' --group test --group lint
+	@touch $@ $(VENV)/.runs
+
+# Without uv: a pip that knows dependency groups.
+$(BIN)/python:
+	@test -n '$(PYTHON)$(UV)' || { echo 'qbeat needs Python 3.11 or newer; none was found on the PATH.' >&2; exit 1; }
+	@rm -rf $(VENV)
+ifneq ($(UV),)
+	$(UV) venv --quiet --python $(or $(PYTHON),'>=3.11') $(VENV)
+else
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo 'This Python cannot make a virtual environment; on Debian: apt-get install python3-venv' >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+endif
