@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import traceback
@@ -16,10 +15,7 @@ from celery.app.utils import find_app as celery_find_app
 from celery.utils.imports import import_from_cwd
 
 from qbeat.beat.declarations import call_late_hooks, watch
-
-
-class AppError(Exception):
-    """The app cannot be loaded; the text says why, with the cure."""
+from qbeat.beat.errors import AppError
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +178,3 @@ def _import_tasks(app: Celery) -> None:
         app.finalize()
     except Exception as error:
         raise AppError(f"the app's tasks cannot be imported:\n{traceback.format_exc()}") from error
-
-
-importlib.invalidate_caches()

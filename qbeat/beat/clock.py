@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+import os
+import select
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 
 
 class Clock(ABC):
@@ -28,10 +30,12 @@ class Clock(ABC):
 
 
 class SystemClock(Clock):
-    """The machine's clocks."""
+    """The machine's clocks. Waking writes into a pipe, which signal handlers and threads may do at any time."""
 
     def __init__(self) -> None:
-        self._woken = threading.Event()
+        self._wakened, self._waker = os.pipe()
+        os.set_blocking(self._wakened, False)
+        os.set_blocking(self._waker, False)
 
     def now(self) -> int:
         return time.time_ns() // 1_000
@@ -40,11 +44,20 @@ class SystemClock(Clock):
         return time.monotonic()
 
     def wait(self, seconds: float) -> None:
-        self._woken.wait(max(0.0, seconds))
-        self._woken.clear()
+        ready, _, _ = select.select([self._wakened], [], [], max(0.0, seconds))
+        if ready:
+            with suppress(BlockingIOError):
+                os.read(self._wakened, 4096)
 
     def wake(self) -> None:
-        self._woken.set()
+        # A full pipe wakes just as well.
+        with suppress(BlockingIOError):
+            os.write(self._waker, b"!")
+
+    def close(self) -> None:
+        """Let go of the pipe."""
+        os.close(self._wakened)
+        os.close(self._waker)
 
 
 class VirtualClock(Clock):

@@ -114,12 +114,13 @@ def _noting_declarations(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _noting_replaced(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def noting(app: Celery, key: str, entry: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    def noting(app: Celery, key: str, entry: dict[str, Any], *_: Any, **__: Any) -> None:
         seen = watched(app)
         before = app.conf.beat_schedule.get(key)
         if before is not None and not any(before is known.entry for known in seen.declarations):
             seen.replaced[key] = before
-        original(app, key, entry, *args, **kwargs)
+        # What the original does, without its warning that the entry before is lost: here it is not.
+        app.conf.beat_schedule[key] = entry
 
     return noting
 

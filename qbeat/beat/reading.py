@@ -17,6 +17,7 @@ from qbeat.beat.app_timezone import timezone_of
 from qbeat.beat.celery_schedules import compile_schedule
 from qbeat.beat.declarations import Declaration, watched
 from qbeat.beat.entries import Entry, digest, printable
+from qbeat.beat.errors import DeclarationError
 from qbeat.beat.policies import PolicyError, read_policies
 from qbeat.beat.publishing import canvas
 from qbeat.schedules import ScheduleError
@@ -36,10 +37,6 @@ _HINTS: Final = {
     "crontab": "write 'schedule': crontab(...)",
     "interval": "write 'schedule': seconds",
 }
-
-
-class DeclarationError(Exception):
-    """Entries that cannot be; the text has one line for each, with its name and the cure."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,15 +141,21 @@ class Settlement:
     published_at: int | None = None
     reason: str | None = None
     """A ``Reason`` for a skip, the error's text for a failure."""
+    attempt: int | None = None
+    """If given, the settlement does nothing once somebody has taken the firing over from this attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A claimed firing given back to the outbox, unpublished as far as is known."""
+    """A claimed firing given back to the outbox, unpublished as far as is known.
+
+    It does nothing once somebody has taken the firing over from this attempt.
+    """
 
     uid: str
     fire_time: int
     lane: str
+    attempt: int
     not_before: int
     """Nobody takes it over before this instant (the back-off of a failing entry)."""
     error: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ class Job:
 
     firing: Firing
     entry: Entry
+    start_before: float = math.inf
+    """By the monotonic clock, in seconds: later on another replica may have taken the firing over."""
 
 
 class Verdict(Enum):
@@ -26,6 +29,8 @@ class Verdict(Enum):
     """The broker has it."""
     UNSENT = "unsent"
     """The broker could not be reached; for certain it has nothing of this try."""
+    EXPIRED = "expired"
+    """It came too late to its turn; nothing was tried."""
     UNCERTAIN = "uncertain"
     """The connection broke on the way; the broker may have it."""
     FAILED = "failed"

@@ -154,6 +154,8 @@ class PlainPublisher(Publisher):
         self._wake()
 
     def _send(self, sender: PlainSender, job: Job) -> tuple[Verdict, str | None]:
+        if self._clock.monotonic() > job.start_before:
+            return Verdict.EXPIRED, None
         verdict, error = sender.send(job)
         if verdict is Verdict.UNCERTAIN:
             try:

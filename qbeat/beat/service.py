@@ -1,0 +1,124 @@
+"""The running process: builds the parts, turns the loop, obeys signals, outlives a store that is away."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Iterable
+from types import FrameType
+from typing import Final
+
+from celery import Celery, signals
+from celery._state import _set_task_join_will_block
+
+from qbeat import __version__
+from qbeat.beat.clock import Clock, SystemClock
+from qbeat.beat.entries import Entry, generation_of
+from qbeat.beat.publishing.pool import PlainPublisher
+from qbeat.beat.scheduler import Scheduler
+from qbeat.beat.settings import Settings
+from qbeat.store.base import Store, StoreUnavailable
+from qbeat.store.records import ReplicaRecord
+
+logger = logging.getLogger("qbeat")
+
+MIN_BACKOFF: Final = 0.2
+MAX_BACKOFF: Final = 5.0
+
+
+class Service:
+    """One replica as a process: ``run`` returns after ``stop`` was called or a signal came.
+
+    It is also the sender of Celery's signal ``beat_init``, so it has what a receiver of that expects:
+    ``app``, ``scheduler``, ``sync`` and ``stop``.
+    """
+
+    def __init__(
+        self,
+        app: Celery,
+        store: Store,
+        entries: Iterable[Entry],
+        settings: Settings,
+        clock: Clock | None = None,
+    ) -> None:
+        self.app = app
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        by_name = {entry.name: entry for entry in entries}
+        self.scheduler = Scheduler(
+            store=store,
+            publisher=PlainPublisher(app, self._clock, self._clock.wake),
+            clock=self._clock,
+            entries=by_name,
+            replica=describe_replica(by_name.values(), self._clock.now()),
+            timings=settings.timings,
+        )
+        self._stopping = False
+
+    def run(self) -> None:
+        """Fire until told to stop, then finish what is under way."""
+        keep_off_result_backend()
+        signals.beat_init.send(sender=self)
+        self.scheduler.start()
+        backoff = MIN_BACKOFF
+        while not self._stopping:
+            try:
+                wait = self.scheduler.tick()
+            except StoreUnavailable as error:
+                logger.error("%s; nothing new fires until it is back.", error)  # noqa: TRY400 - no bug to trace
+                wait, backoff = backoff, min(2 * backoff, MAX_BACKOFF)
+            else:
+                if backoff > MIN_BACKOFF:
+                    logger.warning("The store is there again.")
+                    backoff = MIN_BACKOFF
+            if not self._stopping:
+                self._clock.wait(wait)
+        self._finish()
+
+    def stop(self) -> None:
+        """End ``run`` soon; callable from a signal handler and from other threads."""
+        self._stopping = True
+        self._clock.wake()
+
+    def sync(self) -> None:
+        """Do nothing: what has fired is in the store already."""
+
+    def obey_signals(self) -> None:
+        """Stop on SIGTERM and SIGINT; a second one of them ends the process at once."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        signal.signal(number, signal.SIG_DFL)
+        self.stop()
+
+    def _finish(self) -> None:
+        logger.info("qbeat is stopping: it finishes the firings that are being published.")
+        try:
+            self.scheduler.stop(self._settings.shutdown_timeout)
+        except StoreUnavailable as error:
+            logger.warning("%s; other replicas, or the next start, find what is left in the outbox.", error)
+
+
+def describe_replica(entries: Iterable[Entry], now: int) -> ReplicaRecord:
+    """Return the record of this process as a replica; its id is new each time."""
+    host = socket.gethostname()
+    return ReplicaRecord(
+        id=f"{host}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
+        host=host,
+        pid=os.getpid(),
+        version=__version__,
+        generation=generation_of(entries),
+        started_at=now,
+    )
+
+
+def keep_off_result_backend() -> None:
+    """Keep ``apply_async`` from subscribing to each result: this process never reads one.
+
+    Otherwise each publishing leaks a subscription, and a result backend that is away stalls it for seconds.
+    """
+    _set_task_join_will_block(True)

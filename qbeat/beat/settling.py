@@ -1,0 +1,59 @@
+"""What a try to publish means for its firing: settled, or back into the outbox. A pure decision."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from qbeat.beat.publishing.base import Result, Verdict
+from qbeat.schedules.base import SECOND
+from qbeat.store.records import Firing, Release, Settlement
+
+MAX_ATTEMPTS: Final = 5
+"""So often is an entry tried that fails by its own fault, with pauses of 1, 2, 4 and 8 seconds."""
+
+UNCERTAIN_SKIP: Final = "uncertain: it may have been published before; on_uncertain='skip' leaves it at that"
+
+
+def conclude(result: Result, *, next_due: int | None) -> Settlement | Release:
+    """Say what becomes of the firing of ``result``; ``next_due`` is when its entry is due next.
+
+    A firing that failed by its entry's own fault is tried again only while the next one is not due: a broken
+    entry must not gather a backlog.
+    """
+    firing = result.job.firing
+    if result.verdict is Verdict.PUBLISHED:
+        return Settlement(
+            firing.uid, firing.fire_time, firing.lane, "published", published_at=result.finished_at
+        )
+    if result.verdict is Verdict.FAILED:
+        return _failed(result, next_due)
+    if result.verdict is Verdict.UNCERTAIN and result.job.entry.policies.on_uncertain == "skip":
+        return give_up(firing)
+    return Release(
+        firing.uid,
+        firing.fire_time,
+        firing.lane,
+        firing.attempt,
+        not_before=0,
+        error=result.error,
+        uncertain=result.verdict is Verdict.UNCERTAIN,
+    )
+
+
+def give_up(firing: Firing) -> Settlement:
+    """Settle a firing of which nobody knows whether it was published, for an entry that rather skips it."""
+    return Settlement(
+        firing.uid, firing.fire_time, firing.lane, "failed", reason=UNCERTAIN_SKIP, attempt=firing.attempt
+    )
+
+
+def _failed(result: Result, next_due: int | None) -> Settlement | Release:
+    firing = result.job.firing
+    again_at = result.finished_at + SECOND * 2 ** (firing.attempt - 1)
+    if firing.attempt < MAX_ATTEMPTS and (next_due is None or again_at < next_due):
+        return Release(
+            firing.uid, firing.fire_time, firing.lane, firing.attempt, not_before=again_at, error=result.error
+        )
+    return Settlement(
+        firing.uid, firing.fire_time, firing.lane, "failed", reason=result.error, attempt=firing.attempt
+    )
