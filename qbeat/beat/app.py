@@ -128,12 +128,17 @@ def _import_failure(name: str) -> str:
 
 def _default_app() -> Celery:
     """Return the app that Celery itself falls back on, configured by ``--config`` or ``celeryconfig.py``."""
-    if "CELERY_CONFIG_MODULE" not in os.environ and not _has_module("celeryconfig"):
-        raise AppError("which app? name its module with -A, such as -A tasks for tasks.py")
+    if not has_default_app():
+        raise AppError("which app? name its module with -A, such as qbeat -A tasks for tasks.py")
     from celery import current_app  # noqa: PLC0415 - reading it makes the default app
 
     app: Celery = current_app._get_current_object()  # noqa: SLF001 - the app behind the proxy
     return app
+
+
+def has_default_app() -> bool:
+    """Whether there is a configuration for the app that Celery falls back on."""
+    return "CELERY_CONFIG_MODULE" in os.environ or _has_module("celeryconfig")
 
 
 def _has_module(name: str) -> bool:

@@ -9,6 +9,7 @@ FAILED: Final = 1
 USAGE: Final = 2
 UNAVAILABLE: Final = 69
 CONFIGURATION: Final = 78
+INTERRUPTED: Final = 130
 
 
 class QbeatError(Exception):

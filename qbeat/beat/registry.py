@@ -10,8 +10,7 @@ from typing import Final
 
 from qbeat.beat.decide import account_for
 from qbeat.beat.entries import Entry
-from qbeat.schedules.base import Schedule, ScheduleError
-from qbeat.schedules.codec import from_data
+from qbeat.beat.stored import stored_schedule
 from qbeat.store.base import MAX_BATCH, Store
 from qbeat.store.records import Change, EntryRecord, Skip
 
@@ -161,14 +160,6 @@ def _superseded(record: EntryRecord, until: int) -> tuple[Skip, ...]:
     if schedule is None:
         return ()
     return account_for(schedule, anchor=record.anchor, cursor=record.cursor, until=until, reason="superseded")
-
-
-def stored_schedule(record: EntryRecord) -> Schedule | None:
-    """Return the schedule that a record holds, ``None`` for one that only its app's code can make."""
-    try:
-        return from_data(record.schedule)
-    except ScheduleError:
-        return None
 
 
 def _batches(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:

@@ -55,7 +55,7 @@ BROKEN_ENTRY_PAUSE: Final = 60 * SECOND
 """How long an entry whose schedule raises is left alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Timings:
     """The intervals of a replica, in seconds."""
 

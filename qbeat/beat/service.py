@@ -121,4 +121,4 @@ def keep_off_result_backend() -> None:
 
     Otherwise each publishing leaks a subscription, and a result backend that is away stalls it for seconds.
     """
-    _set_task_join_will_block(True)
+    _set_task_join_will_block(True)  # noqa: FBT003 - Celery's signature

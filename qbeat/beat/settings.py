@@ -19,7 +19,7 @@ DEFAULT_STORE: Final = "qbeat.db"
 """A SQLite file in the folder in which qbeat runs: beside the app."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """The settings of one process. Each is ``qbeat_<name>`` in the app's configuration."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -45,7 +44,9 @@ def follow_parent() -> None:
 
 
 def _await_end_of_input() -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin: its lock, held here, would be held for ever in the worker's forked children.
+    while os.read(0, 1):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -1,0 +1,5 @@
+"""``python -m qbeat``."""
+
+from qbeat.beat.cli.group import main
+
+main()

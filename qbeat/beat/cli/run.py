@@ -1,0 +1,82 @@
+"""``qbeat -A tasks``: runs a replica."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from qbeat.beat.cli.options import LOG_LEVELS, app_options, load, store_option
+
+
+@click.command("run", context_settings={"help_option_names": ["-h", "--help"]})
+@app_options
+@store_option
+@click.option(
+    "-l",
+    "--loglevel",
+    envvar=["QBEAT_LOGLEVEL", "CELERY_BEAT_LOGLEVEL"],
+    default="INFO",
+    show_default=True,
+    type=click.Choice(LOG_LEVELS, case_sensitive=False),
+    help="The least level that is logged.",
+)
+@click.option(
+    "-f", "--logfile", envvar="CELERY_BEAT_LOGFILE", metavar="FILE", help="Log to this file, not to stderr."
+)
+@click.option(
+    "--pidfile", envvar="CELERY_BEAT_PIDFILE", metavar="FILE", help="Write the process id here while running."
+)
+@click.option(
+    "--max-interval",
+    envvar="CELERY_BEAT_MAX_INTERVAL",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="The longest wait between two looks at the schedule.",
+)
+@click.option("--detach", is_flag=True, help="Run in the background, as a daemon.")
+@click.option("--uid", envvar="CELERY_BEAT_UID", help="Run as this user.")
+@click.option("--gid", envvar="CELERY_BEAT_GID", help="Run as this group.")
+@click.option("--umask", envvar="CELERY_BEAT_UMASK", help="The umask of the detached process.")
+@click.option("-C", "--no-color", is_flag=True, envvar="NO_COLOR", help="No colors.")
+@click.option("-q", "--quiet", is_flag=True, help="No banner.")
+@click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
+def command(  # noqa: PLR0917
+    settings: tuple[str, ...],
+    store: str | None,
+    loglevel: str,
+    logfile: str | None,
+    pidfile: str | None,
+    max_interval: float | None,
+    detach: bool,
+    uid: str | None,
+    gid: str | None,
+    umask: str | None,
+    no_color: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Fire the entries of the app until SIGTERM or SIGINT.
+
+    KEY=VALUE arguments are settings of the app, as in celery beat.
+    """
+    from qbeat.beat.running import Run, run_app
+
+    app = load(settings=settings, **options)
+    plan = Run(
+        store=store,
+        loglevel=loglevel,
+        logfile=logfile,
+        pidfile=pidfile,
+        max_interval=max_interval,
+        color=not no_color and not logfile and sys.stderr.isatty(),
+        quiet=quiet,
+    )
+    from celery.platforms import detached, maybe_drop_privileges
+
+    if detach:
+        with detached(logfile, pidfile, uid, gid, umask):
+            return run_app(app, plan)
+    maybe_drop_privileges(uid=uid, gid=gid)
+    return run_app(app, plan)

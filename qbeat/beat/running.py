@@ -1,0 +1,73 @@
+"""Runs an app as the command line asks: settings, store, banner, logging, pid file, service."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from celery import Celery
+from celery.platforms import create_pidlock, set_process_title
+from celery.utils.log import LOG_LEVELS
+
+from qbeat.beat.app_timezone import timezone_of
+from qbeat.beat.banner import banner
+from qbeat.beat.errors import OK
+from qbeat.beat.reading import read_entries
+from qbeat.beat.service import Service
+from qbeat.beat.settings import read_settings
+from qbeat.schedules.tzdb import database
+from qbeat.store import open_store
+
+logger = logging.getLogger("qbeat")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the command line says about a run."""
+
+    store: str | None = None
+    loglevel: str = "INFO"
+    logfile: str | None = None
+    pidfile: str | None = None
+    max_interval: float | None = None
+    color: bool = False
+    quiet: bool = False
+
+
+def run_app(app: Celery, run: Run) -> int:
+    """Run a replica for ``app`` until it is told to stop; return the exit code."""
+    level = LOG_LEVELS[run.loglevel.upper()]
+    _set_up_logging(app, run, level)
+    entries = read_entries(app)
+    settings = read_settings(app, store=run.store, max_interval=run.max_interval)
+    with closing(open_store(settings.store)) as store:
+        if run.pidfile:
+            create_pidlock(run.pidfile)
+        if not run.quiet:
+            click.echo(
+                banner(
+                    app,
+                    store=store.url,
+                    entries=len(entries),
+                    timezone=timezone_of(app),
+                    logfile=run.logfile,
+                    loglevel=level,
+                    color=run.color,
+                )
+            )
+        set_process_title("qbeat", info=f"-A {app.main or '?'}")
+        logger.debug("tz database: %s", database().why)
+        service = Service(app, store, entries, settings)
+        service.obey_signals()
+        service.run()
+    return OK
+
+
+def _set_up_logging(app: Celery, run: Run, level: int) -> None:
+    colorize: Any = None if run.color else False
+    app.log.setup(level, run.logfile, redirect_stdouts=False, colorize=colorize)
+    # Celery's own line for each entry that it sends would say the same as ours.
+    logging.getLogger("celery.beat").setLevel(max(level, logging.WARNING))
