@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -41,9 +41,10 @@ class Executed:
     task_id: str
     root_id: str
     parent_id: str | None
-    succeeded: bool
     answer: str
     """What it returned or how it failed."""
+    _: KW_ONLY
+    succeeded: bool
     continues: bool
     """Whether a chain goes on after this task."""
 
