@@ -145,7 +145,7 @@ class Store(ABC):
 
     @abstractmethod
     def leave(self, replica: str) -> None:
-        """Forget ``replica`` and release the firings that it still holds."""
+        """Forget ``replica`` and release, as uncertain, the firings that it still holds."""
 
     @abstractmethod
     def replicas(self) -> list[ReplicaRecord]:

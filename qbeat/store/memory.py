@@ -48,11 +48,16 @@ class _Held:
     not_before: int = 0
     attempt: int = 1
     error: str | None = None
+    uncertain: bool = False
 
-    def free_for(self, replica: str, now: int, stale_after: int) -> bool:
+    def is_free(self, now: int, stale_after: int) -> bool:
         if self.held_since is None:
             return self.not_before <= now
-        return self.replica != replica and now - self.held_since > stale_after
+        return now - self.held_since > stale_after
+
+    def release(self, not_before: int, error: str | None, *, uncertain: bool) -> None:
+        self.held_since, self.not_before, self.error = None, not_before, error
+        self.uncertain |= uncertain
 
 
 class MemoryStore(Store):
@@ -164,8 +169,8 @@ class MemoryStore(Store):
                 self._settle_one(settlement)
             for release in releases:
                 held = self._outbox.get(release.uid, {}).get((release.lane, release.fire_time))
-                if held is not None:
-                    held.held_since, held.not_before, held.error = None, release.not_before, release.error
+                if held is not None and held.attempt == release.attempt:
+                    held.release(release.not_before, release.error, uncertain=release.uncertain)
 
     def take_over(self, *, replica: str, stale_after: int, limit: int) -> list[Firing]:
         with self._lock:
@@ -173,7 +178,7 @@ class MemoryStore(Store):
             free = [
                 held
                 for slots in self._outbox.values()
-                for held in _unblocked(slots.values(), replica, now, stale_after)
+                for held in _unblocked(slots.values(), now, stale_after)
             ]
             free.sort(key=attrgetter("fire_time"))
             return [_taken(held, replica, now) for held in free[:limit]]
@@ -254,9 +259,10 @@ class MemoryStore(Store):
 
     def _settle_one(self, settlement: Settlement) -> None:
         slots = self._outbox.get(settlement.uid, {})
-        held = slots.pop((settlement.lane, settlement.fire_time), None)
-        if held is None:
+        held = slots.get((settlement.lane, settlement.fire_time))
+        if held is None or settlement.attempt not in {None, held.attempt}:
             return
+        del slots[settlement.lane, settlement.fire_time]
         if not slots:
             del self._outbox[settlement.uid]
         published_at = settlement.published_at
@@ -297,7 +303,7 @@ class MemoryStore(Store):
             for slots in self._outbox.values():
                 for held in slots.values():
                     if held.replica == replica and held.held_since is not None:
-                        held.held_since, held.not_before = None, 0
+                        held.release(0, None, uncertain=True)
 
     def replicas(self) -> list[ReplicaRecord]:
         with self._lock:
@@ -320,22 +326,23 @@ def _is_elsewhere(held: _Held, replica: str) -> bool:
     return held.lane == AUTO and (held.held_since is None or held.replica != replica)
 
 
-def _unblocked(slots: Iterable[_Held], replica: str, now: int, stale_after: int) -> Iterator[_Held]:
+def _unblocked(slots: Iterable[_Held], now: int, stale_after: int) -> Iterator[_Held]:
     """Yield one entry's free firings up to the first of each lane that is not."""
     blocked: set[str] = set()
     for held in sorted(slots, key=attrgetter("fire_time")):
         if held.lane in blocked:
             continue
-        if held.free_for(replica, now, stale_after):
+        if held.is_free(now, stale_after):
             yield held
         else:
             blocked.add(held.lane)
 
 
 def _taken(held: _Held, replica: str, now: int) -> Firing:
+    held.uncertain |= held.held_since is not None
     held.replica, held.held_since, held.error = replica, now, None
     held.attempt += 1
-    return Firing(held.uid, held.entry, held.fire_time, held.lane, held.task_id, held.attempt)
+    return Firing(held.uid, held.entry, held.fire_time, held.lane, held.task_id, held.attempt, held.uncertain)
 
 
 def _ended(

@@ -28,7 +28,9 @@ def open_store(url_or_path: str, *, clock: Callable[[], int] | None = None, crea
         return SqlStore.open(url_or_path, clock=clock, create=create)
     if kind in _REDIS:
         raise StoreUnusable(f"{kind}:// is not a kind of store yet: use a file name or postgresql://")
-    raise StoreUnusable(f"{kind}:// is no kind of store: use a file name, sqlite://, postgresql:// or redis://")
+    raise StoreUnusable(
+        f"{kind}:// is no kind of store: use a file name, sqlite://, postgresql:// or redis://"
+    )
 
 
 def scheme_of(url_or_path: str) -> str:

@@ -1,0 +1,68 @@
+"""What differs between the SQL databases, in one place: batches, conflicts, the clock and errors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import FromClause
+from sqlalchemy.sql.dml import Delete, Insert, Update
+from sqlalchemy.types import TypeEngine
+
+from qbeat.store.base import StoreError
+
+Columns = Mapping[str, TypeEngine[Any]]
+"""The columns of a batch, in the order of the values in each of its rows."""
+
+
+class Dialect(ABC):
+    """One kind of SQL database."""
+
+    engine: Engine
+    """Connects, for reading."""
+    writer: Engine
+    """The same, for transactions that write."""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where the store is, without passwords."""
+
+    @abstractmethod
+    def batch(self, parameter: str, columns: Columns) -> FromClause:
+        """Return the rows of the JSON array of arrays that is bound to ``parameter``."""
+
+    @abstractmethod
+    def insert_missing(self, table: Table) -> Insert:
+        """Return an insert that leaves rows alone whose key is there already."""
+
+    @abstractmethod
+    def delete_batch(self, table: Table, batch: FromClause, keys: Collection[str]) -> Delete:
+        """Return a delete of the rows whose ``keys`` are in ``batch``."""
+
+    @abstractmethod
+    def now(self, connection: Connection) -> int:
+        """Return the store's clock."""
+
+    @abstractmethod
+    def translate(self, error: DBAPIError) -> StoreError:
+        """Return what ``error`` means for the person who runs the store."""
+
+    @abstractmethod
+    def guard_migration(self, connection: Connection) -> None:
+        """Wait until nobody else migrates; let go at the end of the transaction."""
+
+    @abstractmethod
+    def mark(self, connection: Connection, version: int) -> None:
+        """Mark a store whose tables were made or migrated, within that transaction."""
+
+    @abstractmethod
+    def settle_in(self) -> None:
+        """Set what can only be set once the tables are there."""
+
+    def update_batch(self, table: Table, batch: FromClause) -> Update:
+        """Return an update that joins ``table`` with ``batch`` by id; the values are still to be set."""
+        return table.update().where(table.c.id == batch.c.id)

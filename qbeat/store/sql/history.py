@@ -1,0 +1,127 @@
+"""The history in SQL, as it is written and pruned: how firings ended, and which fire times were skipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.sql import FromClause
+
+from qbeat.store.records import AUTO, Skip
+from qbeat.store.sql.dialect import Columns, Dialect
+from qbeat.store.sql.tables import entry, history, removed
+
+_SKIP: Final[Columns] = {
+    "fire_time": BigInteger(),
+    "last_fire_time": BigInteger(),
+    "count": BigInteger(),
+    "reason": String(),
+}
+_SKIP_COLUMNS: Final = [
+    *_SKIP,
+    "entry_id",
+    "lane",
+    "outcome",
+    "claimed_at",
+    "replica",
+    "attempt",
+]
+
+
+class History:
+    """The statements about settled records, built once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._build_skips(dialect)
+        self._build_prune(dialect)
+
+    def add_skips(
+        self, connection: Connection, skips: Sequence[tuple[int, Skip]], replica: str | None, now: int
+    ) -> None:
+        """Record runs of skips of the entries with these ids."""
+        if skips:
+            rows = json.dumps([[*_skip_cells(skip), entry_id] for entry_id, skip in skips])
+            connection.execute(self._add_skips, {"skips": rows, "me": replica, "now": now})
+
+    def add_skips_by_uid(self, connection: Connection, skips: Sequence[tuple[str, Skip]], now: int) -> None:
+        """Record runs of skips of the entries with these uids, which nobody claimed."""
+        rows = json.dumps([[*_skip_cells(skip), uid] for uid, skip in skips])
+        connection.execute(self._add_skips_by_uid, {"skips": rows, "me": None, "now": now})
+
+    def prune(self, connection: Connection, before: int, limit: int) -> int:
+        old = connection.execute(self._prunable, {"before": before, "longest": limit}).all()
+        if old:
+            keys = json.dumps([list(row) for row in old])
+            connection.execute(self._prune, {"old": keys})
+            connection.execute(self._forget_removed)
+        return len(old)
+
+    def _build_skips(self, dialect: Dialect) -> None:
+        by_id = dialect.batch("skips", {**_SKIP, "entry_id": BigInteger()})
+        self._add_skips = dialect.insert_missing(history).from_select(
+            _SKIP_COLUMNS, _skipped(by_id, by_id.c.entry_id).select_from(by_id)
+        )
+        by_uid = dialect.batch("skips", {**_SKIP, "uid": String()})
+        self._add_skips_by_uid = dialect.insert_missing(history).from_select(
+            _SKIP_COLUMNS,
+            _skipped(by_uid, entry.c.id).join_from(by_uid, entry, entry.c.uid == by_uid.c.uid),
+        )
+
+    def _build_prune(self, dialect: Dialect) -> None:
+        later = history.alias("later")
+        is_newest = and_(
+            history.c.outcome == "published",
+            exists().where(entry.c.id == history.c.entry_id),
+            ~exists().where(
+                later.c.entry_id == history.c.entry_id,
+                later.c.fire_time > history.c.fire_time,
+                later.c.outcome == "published",
+            ),
+        )
+        key = history.c.fire_time, history.c.entry_id, history.c.lane
+        self._prunable = (
+            select(*key)
+            .where(
+                history.c.fire_time < bindparam("before"),
+                func.coalesce(history.c.last_fire_time, history.c.fire_time) < bindparam("before"),
+                ~is_newest,
+            )
+            .order_by(*key)
+            .limit(bindparam("longest"))
+        )
+        old = dialect.batch("old", {"fire_time": BigInteger(), "entry_id": BigInteger(), "lane": String()})
+        self._prune = dialect.delete_batch(history, old, ["fire_time", "entry_id", "lane"])
+        self._forget_removed = removed.delete().where(~exists().where(history.c.entry_id == removed.c.id))
+
+
+def _skipped(skips: FromClause, entry_id: ColumnElement[Any]) -> Select[Any]:
+    """Return the rows of a batch of skips, in the order of ``_SKIP_COLUMNS``."""
+    return select(
+        *(skips.c[name] for name in _SKIP),
+        entry_id,
+        literal(AUTO),
+        literal("skipped"),
+        bindparam("now", type_=BigInteger()),
+        bindparam("me", type_=String()),
+        literal(1, Integer()),
+    )
+
+
+def _skip_cells(skip: Skip) -> list[Any]:
+    return [skip.first, skip.last, skip.count, skip.reason]

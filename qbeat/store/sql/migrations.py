@@ -1,0 +1,66 @@
+"""Bring a store's tables to this program's version, each step once and under a guard.
+
+A step must leave the store usable for programs back to ``COMPATIBLE_FROM``: replicas of two versions live
+side by side during a deploy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from sqlalchemy import Connection, insert, inspect, select, update
+
+from qbeat.store.base import StoreUnusable
+from qbeat.store.sql.tables import metadata, store
+
+VERSION: Final = 1
+"""The version of the tables in ``tables.py``."""
+COMPATIBLE_FROM: Final = 1
+"""The oldest version whose programs can still work with these tables."""
+
+Step = Callable[[Connection], None]
+STEPS: Final[Mapping[int, Step]] = {}
+"""For each version, the step that leads there from the one before."""
+
+
+def version_of(connection: Connection) -> int:
+    """Return the version of the store's tables, 0 if there are none.
+
+    Raises ``StoreUnusable`` if a newer program has made the store unreadable for this one.
+    """
+    if not inspect(connection).has_table(store.name):
+        return 0
+    row = connection.execute(select(store.c.version, store.c.compatible_from)).one_or_none()
+    if row is None:
+        raise StoreUnusable(f"the table {store.name} is empty: restore the store from a backup")
+    check_compatible(row.version, row.compatible_from)
+    return int(row.version)
+
+
+def check_compatible(version: int, compatible_from: int) -> None:
+    """Raise ``StoreUnusable`` if this program is too old for a store."""
+    if compatible_from > VERSION:
+        raise StoreUnusable(
+            f"the store was written by a newer qbeat (version {version} of its tables, this program knows "
+            f"{VERSION}): upgrade qbeat here, or name another store with -s"
+        )
+
+
+def migrate(connection: Connection, steps: Mapping[int, Step] = STEPS, target: int = VERSION) -> None:
+    """Bring the tables to ``target`` within the caller's guarded transaction."""
+    version = version_of(connection)
+    if version == 0:
+        _create(connection, target)
+        return
+    for number in range(version + 1, target + 1):
+        steps[number](connection)
+    if version < target:
+        connection.execute(update(store).values(version=target, compatible_from=COMPATIBLE_FROM))
+
+
+def _create(connection: Connection, version: int) -> None:
+    metadata.create_all(connection)
+    connection.execute(
+        insert(store).values(id=1, version=version, compatible_from=COMPATIBLE_FROM, change_number=0)
+    )

@@ -1,0 +1,64 @@
+"""Open an SQL database as a store: find its dialect, make or migrate its tables under a guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from qbeat.store.base import StoreUnusable
+from qbeat.store.sql import migrations
+from qbeat.store.sql.dialect import Dialect
+from qbeat.store.sql.sqlite import Sqlite
+
+
+def open_dialect(url: str, clock: Callable[[], int] | None, *, create: bool) -> Dialect:
+    """Return the dialect that reaches the database at ``url``, its tables ready.
+
+    Raises ``StoreUnusable`` or ``StoreUnavailable``.
+    """
+    dialect = _dialect(url, clock, create=create)
+    try:
+        _prepare(dialect, create=create)
+    except DBAPIError as error:
+        dialect.engine.dispose()
+        raise dialect.translate(error) from error
+    except BaseException:
+        dialect.engine.dispose()
+        raise
+    return dialect
+
+
+def _dialect(url: str, clock: Callable[[], int] | None, *, create: bool) -> Dialect:
+    if "://" not in url:
+        return Sqlite(Path(url), clock, create=create)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreUnusable(f"{url!r} is no URL of a store: write kind://user:password@host/name") from error
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database in {None, "", ":memory:"}:
+            raise StoreUnusable(
+                "an SQLite store needs a file: write sqlite:///name or sqlite:////folder/name"
+            )
+        return Sqlite(Path(parsed.database), clock, create=create)
+    raise StoreUnusable(f"{parsed.get_backend_name()}:// is not a kind of store yet: use a file name")
+
+
+def _prepare(dialect: Dialect, *, create: bool) -> None:
+    with dialect.engine.connect() as connection:
+        version = migrations.version_of(connection)
+    if not create and version < migrations.VERSION:
+        raise StoreUnusable(
+            f"{dialect.url} holds no store of this version: start qbeat once to make it, or name another with -s"
+        )
+    if not create:
+        return
+    with dialect.writer.begin() as connection:  # taken even if nothing is to be done: it must be writable
+        if version < migrations.VERSION:
+            dialect.guard_migration(connection)
+            migrations.migrate(connection)
+            dialect.mark(connection, migrations.VERSION)
+    dialect.settle_in()

@@ -1,0 +1,248 @@
+"""The outbox in SQL: claimed firings until they are settled, given back or taken over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Select,
+    String,
+    Text,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.types import TypeEngine
+
+from qbeat.store.records import Firing, Release, Settlement
+from qbeat.store.sql.dialect import Columns, Dialect
+from qbeat.store.sql.tables import entry, history, outbox
+
+_KEY: Final[dict[str, TypeEngine[Any]]] = {"uid": String(), "lane": String(), "fire_time": BigInteger()}
+_HISTORY: Final = (
+    "fire_time",
+    "entry_id",
+    "lane",
+    "last_fire_time",
+    "count",
+    "outcome",
+    "reason",
+    "task_id",
+    "claimed_at",
+    "published_at",
+    "replica",
+    "attempt",
+)
+
+
+class Outbox:
+    """The statements about unsettled firings, built once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._build_settle(dialect)
+        self._build_release(dialect)
+        self._build_take_over(dialect)
+
+    def settle(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
+        for rows in _rounds(settlements):
+            batch = json.dumps([rows[key] for key in sorted(rows)])
+            connection.execute(self._write_history, {"settled": batch})
+            connection.execute(self._drop_settled, {"settled": batch})
+
+    def supersede(self, connection: Connection, ids: str) -> None:
+        """Settle as superseded what is left of the entries whose ids the JSON array ``ids`` names."""
+        connection.execute(self._write_superseded, {"gone": ids})
+        connection.execute(self._drop_superseded, {"gone": ids})
+
+    def release(self, connection: Connection, releases: Sequence[Release]) -> None:
+        rows = {
+            (one.uid, one.lane, one.fire_time, one.attempt): [one.not_before, one.error, int(one.uncertain)]
+            for one in releases
+        }
+        if rows:
+            batch = json.dumps([[*key, *rows[key]] for key in sorted(rows)])
+            connection.execute(self._release, {"released": batch})
+
+    def release_all(self, connection: Connection, replica: str) -> None:
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.replica == replica, outbox.c.held_since.is_not(None))
+            .values(held_since=None, not_before=0, error=None, uncertain=1)
+        )
+
+    def take_over(self, connection: Connection, replica: str, stale_after: int, limit: int) -> list[Firing]:
+        now = self._dialect.now(connection)
+        scope = {"now": now, "stale": now - stale_after, "longest": limit}
+        found = connection.execute(self._takeable, scope)
+        firings = [Firing(*row[:6], bool(row[6])) for row in found]
+        if firings:
+            keys = json.dumps([[one.uid, one.lane, one.fire_time] for one in firings])
+            connection.execute(self._take, {"taken": keys, "me": replica, "now": now})
+        return firings
+
+    def count(self, connection: Connection) -> int:
+        return int(connection.execute(select(func.count()).select_from(outbox)).scalar_one())
+
+    def _build_settle(self, dialect: Dialect) -> None:
+        settled = dialect.batch(
+            "settled",
+            {
+                **_KEY,
+                "attempt": Integer(),
+                "outcome": String(),
+                "reason": Text(),
+                "published_at": BigInteger(),
+            },
+        )
+        self._write_history = dialect.insert_missing(history).from_select(
+            _HISTORY,
+            _ended(settled.c.outcome, settled.c.reason, settled.c.published_at).join_from(
+                settled, outbox, and_(_same_firing(settled), _same_attempt(settled))
+            ),
+        )
+        self._drop_settled = dialect.delete_batch(outbox, settled, [*_KEY]).where(_is_in_history())
+        gone = dialect.batch("gone", {"id": BigInteger()})
+        self._write_superseded = dialect.insert_missing(history).from_select(
+            _HISTORY,
+            _ended(literal("skipped"), literal("superseded"), null()).where(
+                outbox.c.entry_id.in_(select(gone.c.id))
+            ),
+        )
+        self._drop_superseded = outbox.delete().where(outbox.c.entry_id.in_(select(gone.c.id)))
+
+    def _build_release(self, dialect: Dialect) -> None:
+        columns: Columns = {
+            "attempt": Integer(),
+            "not_before": BigInteger(),
+            "error": Text(),
+            "uncertain": Integer(),
+        }
+        released = dialect.batch("released", {**_KEY, **columns})
+        self._release = (
+            update(outbox)
+            .where(_same_firing(released), _same_attempt(released))
+            .values(
+                held_since=None,
+                not_before=released.c.not_before,
+                error=released.c.error,
+                uncertain=case((released.c.uncertain == 1, 1), else_=outbox.c.uncertain),
+            )
+        )
+
+    def _build_take_over(self, dialect: Dialect) -> None:
+        earlier = outbox.alias("earlier")
+        blocked = exists().where(
+            earlier.c.uid == outbox.c.uid,
+            earlier.c.lane == outbox.c.lane,
+            earlier.c.fire_time < outbox.c.fire_time,
+            ~_free(earlier),
+        )
+        self._takeable = (
+            select(
+                outbox.c.uid,
+                entry.c.name,
+                outbox.c.fire_time,
+                outbox.c.lane,
+                outbox.c.task_id,
+                outbox.c.attempt + 1,
+                _uncertain_now(),
+            )
+            .join(entry, entry.c.id == outbox.c.entry_id)
+            .where(_free(outbox), ~blocked)
+            .order_by(outbox.c.fire_time, outbox.c.uid, outbox.c.lane)
+            .limit(bindparam("longest"))
+            .with_for_update(of=outbox)
+        )
+        taken = dialect.batch("taken", _KEY)
+        self._take = (
+            update(outbox)
+            .where(_same_firing(taken))
+            .values(
+                replica=bindparam("me"),
+                held_since=bindparam("now"),
+                uncertain=_uncertain_now(),
+                attempt=outbox.c.attempt + 1,
+                error=None,
+            )
+        )
+
+
+def _rounds(settlements: Sequence[Settlement]) -> list[dict[tuple[str, str, int], list[Any]]]:
+    """Return the rows to settle by their keys, in rounds that do not settle a firing twice.
+
+    One round is the rule. A firing has more only where a batch names it for several attempts.
+    """
+    rounds: list[dict[tuple[str, str, int], list[Any]]] = []
+    for one in settlements:
+        key = one.uid, one.lane, one.fire_time
+        row = [*key, one.attempt, one.outcome, one.reason, one.published_at]
+        for rows in rounds:
+            earlier = rows.setdefault(key, row)
+            if earlier is row or earlier[3] in {None, one.attempt}:
+                break  # placed, or too late
+        else:
+            rounds.append({key: row})
+    return rounds
+
+
+def _is_in_history() -> ColumnElement[bool]:
+    """Return whether a firing has just been settled; one that was taken over meanwhile has not."""
+    return exists().where(
+        history.c.fire_time == outbox.c.fire_time,
+        history.c.entry_id == outbox.c.entry_id,
+        history.c.lane == outbox.c.lane,
+    )
+
+
+def _same_attempt(batch: FromClause) -> ColumnElement[bool]:
+    return func.coalesce(batch.c.attempt, outbox.c.attempt) == outbox.c.attempt
+
+
+def _uncertain_now() -> ColumnElement[int]:
+    """Return whether a firing that is taken over may have reached the broker: 1 unless it was released."""
+    return case((outbox.c.held_since.is_not(None), 1), else_=outbox.c.uncertain)
+
+
+def _same_firing(batch: FromClause) -> ColumnElement[bool]:
+    return and_(*(outbox.c[name] == batch.c[name] for name in _KEY))
+
+
+def _free(table: FromClause) -> ColumnElement[bool]:
+    """Return whether a firing may be taken over ``now``."""
+    released = and_(table.c.held_since.is_(None), table.c.not_before <= bindparam("now", type_=BigInteger()))
+    return or_(released, table.c.held_since < bindparam("stale", type_=BigInteger()))
+
+
+def _ended(
+    outcome: ColumnElement[Any], reason: ColumnElement[Any], published_at: ColumnElement[Any]
+) -> Select[Any]:
+    """Return what the history keeps of firings in the outbox, in the order of ``_HISTORY``."""
+    return select(
+        outbox.c.fire_time,
+        outbox.c.entry_id,
+        outbox.c.lane,
+        null(),
+        literal(1, Integer()),
+        outcome,
+        reason,
+        outbox.c.task_id,
+        outbox.c.claimed_at,
+        published_at,
+        outbox.c.replica,
+        outbox.c.attempt,
+    )

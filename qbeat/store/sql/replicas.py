@@ -1,0 +1,62 @@
+"""Replicas in SQL: heartbeats on the store's clock."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from qbeat.store.records import Pulse, ReplicaRecord
+from qbeat.store.sql.dialect import Dialect
+from qbeat.store.sql.migrations import check_compatible
+from qbeat.store.sql.tables import replica, store
+
+
+class Replicas:
+    """The statements about replicas."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+
+    def beat(self, connection: Connection, record: ReplicaRecord, live_within: int) -> Pulse:
+        now = self._dialect.now(connection)
+        state = connection.execute(select(store)).one()
+        check_compatible(state.version, state.compatible_from)
+        values = _values(record, now)
+        if not connection.execute(update(replica).where(replica.c.id == record.id).values(values)).rowcount:
+            connection.execute(insert(replica).values(id=record.id, **values))
+        connection.execute(delete(replica).where(replica.c.heartbeat_at < now - live_within))
+        return Pulse(now=now, change=state.change_number, replicas=tuple(self.all(connection)))
+
+    def forget(self, connection: Connection, id_: str) -> None:
+        connection.execute(delete(replica).where(replica.c.id == id_))
+
+    def all(self, connection: Connection) -> list[ReplicaRecord]:
+        records = [_record(row) for row in connection.execute(select(replica))]
+        return sorted(records, key=lambda record: record.id)
+
+
+def _values(record: ReplicaRecord, now: int) -> dict[str, Any]:
+    return {
+        "host": record.host,
+        "pid": record.pid,
+        "version": record.version,
+        "generation": record.generation,
+        "started_at": record.started_at,
+        "heartbeat_at": now,
+        "details": json.dumps(record.details),
+    }
+
+
+def _record(row: Row[Any]) -> ReplicaRecord:
+    return ReplicaRecord(
+        id=row.id,
+        host=row.host,
+        pid=row.pid,
+        version=row.version,
+        generation=row.generation,
+        started_at=row.started_at,
+        heartbeat_at=row.heartbeat_at,
+        details=json.loads(row.details),
+    )

@@ -1,0 +1,137 @@
+"""SQLite: one file in WAL mode, durable at every commit, for several processes of one machine."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.dialects import sqlite as sa_sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.sql import FromClause
+from sqlalchemy.sql.dml import Delete, Insert
+
+from qbeat.store.base import StoreError, StoreUnusable
+from qbeat.store.sql.dialect import Columns, Dialect
+from qbeat.store.sql.sqlite_file import APPLICATION_ID, check_file, explain, file_uri
+
+BUSY_TIMEOUT: Final = 5.0
+"""Seconds to wait for another process's transaction."""
+WRITES: Final = "qbeat_writes"
+"""The execution option of a connection whose transaction takes the write lock at its start."""
+
+_CACHE_KIB: Final = 64 * 1024
+_CHECKPOINT_PAGES: Final = 4_000
+_logger = logging.getLogger(__name__)
+
+
+class Sqlite(Dialect):
+    """The SQLite file at ``path``."""
+
+    def __init__(self, path: Path, clock: Callable[[], int] | None, *, create: bool) -> None:
+        check_file(path, create=create)
+        self.path = path
+        self._clock = clock or _system_clock
+        self._mode = "mode=rwc" if create else "mode=rw"
+        self.engine = self._make_engine()
+        self.writer = self.engine.execution_options(**{WRITES: True})
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.path}"
+
+    def batch(self, parameter: str, columns: Columns) -> FromClause:
+        each = func.json_each(bindparam(parameter)).table_valued("value", name=f"{parameter}_json")
+        cells = (
+            func.json_extract(each.c.value, literal_column(f"'$[{place}]'"), type_=kind).label(name)
+            for place, (name, kind) in enumerate(columns.items())
+        )
+        return select(*cells).subquery(parameter)
+
+    def insert_missing(self, table: Table) -> Insert:
+        return sa_sqlite.insert(table).prefix_with("OR IGNORE")
+
+    def delete_batch(self, table: Table, batch: FromClause, keys: Collection[str]) -> Delete:
+        wanted = select(*(batch.c[key] for key in keys))
+        return table.delete().where(tuple_(*(table.c[key] for key in keys)).in_(wanted))
+
+    def now(self, connection: Connection) -> int:  # noqa: ARG002 - SQLite has no clock of its own
+        return self._clock()
+
+    def translate(self, error: DBAPIError) -> StoreError:
+        if isinstance(error.orig, sqlite3.Error):
+            return explain(error.orig, self.path)
+        return StoreUnusable(f"{self.path}: {error.orig}")
+
+    def guard_migration(self, connection: Connection) -> None:
+        """Do nothing: a write transaction of SQLite is alone already."""
+
+    def mark(self, connection: Connection, version: int) -> None:
+        connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
+        connection.execute(text(f"PRAGMA user_version = {version}"))
+
+    def settle_in(self) -> None:
+        """Turn WAL mode on, which the file then remembers; it cannot be done in a transaction."""
+        with self.engine.connect() as connection:
+            driver = connection.connection.cursor()
+            (mode,) = driver.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            _logger.warning("%s cannot use SQLite's WAL mode here; claims are slower", self.path)
+
+    def _make_engine(self) -> Engine:
+        engine = create_engine(
+            "sqlite://",
+            creator=self._connect,
+            poolclass=QueuePool,
+            pool_size=1,
+            max_overflow=4,
+            pool_reset_on_return=None,
+        )
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            file_uri(self.path, self._mode),
+            uri=True,
+            timeout=BUSY_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        return connection
+
+
+_PRAGMAS: Final = (
+    "PRAGMA synchronous = FULL",
+    f"PRAGMA cache_size = -{_CACHE_KIB}",
+    f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+)
+
+
+def _system_clock() -> int:
+    return time.time_ns() // 1_000
+
+
+def _begin(connection: Connection) -> None:
+    """Begin what the driver leaves to us; a write takes its lock first, so that it never has to give up."""
+    options: dict[str, Any] = dict(connection.get_execution_options())
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITES) else "BEGIN")
