@@ -88,6 +88,7 @@ def _environment(folder: Path) -> dict[str, str]:
         **kept,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(folder),  # a killed worker leaves a folder there
         "QBEAT_DEMO_FOLDER": str(folder),
         "QBEAT_DEMO_JOURNAL": str(folder / "journal.jsonl"),
     }
