@@ -50,8 +50,6 @@ def set_up(sender, **kwargs):
 
 def published(store: Path) -> list[int]:
     """The fire times that have been published so far."""
-    if not store.exists():
-        return []
     with open_store(str(store), create=False) as opened:
         return [record.fire_time for record in opened.history() if record.outcome == "published"]
 
@@ -64,6 +62,7 @@ def test_a_one_second_entry_gives_sixty_fire_times_on_one_grid_in_a_minute(
     write_app(tmp_path, redis.url, "sender.add_periodic_task(1.0, tick.s('a'), name='a')")
     store = tmp_path / "qbeat.db"
     qbeat = start_qbeat(tmp_path, "-A", "tasks")
+    qbeat.wait_for("fired for", within=30)
     eventually(lambda: len(published(store)) >= 60, within=90)
     assert qbeat.terminate() == 0
 
@@ -148,7 +147,7 @@ def outage(
     write_app(folder, url, "sender.add_periodic_task(1.0, tick.s('a'), name='a')")
     store = folder / "qbeat.db"
     qbeat = start_qbeat(folder, "-A", "tasks")
-    eventually(lambda: len(published(store)) >= 3, within=30)
+    qbeat.wait_for("fired for", within=30, count=3)
     stop()
     stopped_at = time.monotonic()
     qbeat.wait_for("The broker is away", within=10)
