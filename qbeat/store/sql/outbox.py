@@ -89,7 +89,7 @@ class Outbox:
         now = self._dialect.now(connection)
         scope = {"now": now, "stale": now - stale_after, "longest": limit}
         found = connection.execute(self._takeable, scope)
-        firings = [Firing(*row[:6], bool(row[6])) for row in found]
+        firings = [_firing(*row) for row in found]
         if firings:
             keys = json.dumps([[one.uid, one.lane, one.fire_time] for one in firings])
             connection.execute(self._take, {"taken": keys, "me": replica, "now": now})
@@ -180,6 +180,12 @@ class Outbox:
                 error=None,
             )
         )
+
+
+def _firing(
+    uid: str, name: str, fire_time: int, lane: str, task_id: str, attempt: int, uncertain: int
+) -> Firing:
+    return Firing(uid, name, fire_time, lane, task_id, attempt, uncertain=bool(uncertain))
 
 
 def _rounds(settlements: Sequence[Settlement]) -> list[dict[tuple[str, str, int], list[Any]]]:
