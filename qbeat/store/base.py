@@ -56,6 +56,10 @@ class Store(ABC):
     def now(self) -> int:
         """Return the store's clock, in microseconds since the epoch."""
 
+    def pushes_to(self, broker_url: str) -> bool:  # noqa: ARG002 - for stores that can
+        """Whether a claim can push messages into this broker in its own atomic step."""
+        return False
+
     # --- entries
 
     @abstractmethod

@@ -80,11 +80,24 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """A ready message for a list in Redis: what is pushed, and where."""
+
+    key: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewFiring:
     """A firing that a claim brings into being, to be published under ``task_id``."""
 
     fire_time: int
     task_id: str
+    message: Message | None = None
+    """If given, winning the claim pushes it in the same atomic step and the firing is ``published`` at once.
+
+    Only for a store for which ``pushes_to`` the broker is true. A claim that ends ``QUEUED`` pushes nothing.
+    """
 
 
 @dataclass(frozen=True, slots=True)
