@@ -209,6 +209,7 @@ def test_a_firing_is_left_alone_while_an_earlier_one_is_held(store: Store, clock
     fire(store, "b", 40, replica="r1")
     store.settle([], [release("a", 20), release("a", 30), release("b", 40)])
     assert fire_times(take_over(store, "r2")) == [40]
+    store.settle([settled("b", 40)])
     clock.now += 11
     assert fire_times(take_over(store, "r2")) == [10, 20, 30]
 
