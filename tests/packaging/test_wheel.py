@@ -102,4 +102,6 @@ def test_the_installed_command_tells_its_options(installed: Path, tmp_path: Path
 
 def test_the_installed_demo_publishes_and_executes_every_fire_time(installed: Path, tmp_path: Path) -> None:
     answer = run(installed / "qbeat", "demo", "--seconds", "5", "--json", directory=tmp_path)
-    assert json.loads(answer)
+    verdict = json.loads(answer)
+    assert verdict["ok"], verdict
+    assert verdict["published"] == verdict["executed"] == verdict["planned"] > 0
