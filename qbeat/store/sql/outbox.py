@@ -229,9 +229,10 @@ def _same_firing(batch: FromClause) -> ColumnElement[bool]:
 
 
 def _free(table: FromClause) -> ColumnElement[bool]:
-    """Return whether a firing may be taken over ``now``."""
+    """Return whether a firing may be taken over ``now``: true or false, never NULL, for it is negated too."""
     released = and_(table.c.held_since.is_(None), table.c.not_before <= bindparam("now", type_=BigInteger()))
-    return or_(released, table.c.held_since < bindparam("stale", type_=BigInteger()))
+    stale = and_(table.c.held_since.is_not(None), table.c.held_since < bindparam("stale", type_=BigInteger()))
+    return or_(released, stale)
 
 
 def _ended(
