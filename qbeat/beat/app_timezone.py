@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from celery import Celery
 from tzlocal import get_localzone_name
+
+from qbeat.beat.errors import SettingError
+from qbeat.schedules import ScheduleError
+from qbeat.schedules.zones import zone_name
 
 
 def timezone_of(app: Celery) -> str:
     """Return the name of the zone in which ``app`` means its times: ``timezone``, else UTC or the machine's."""
-    configured: Any = app.conf.timezone
+    try:
+        configured = zone_name(app.conf.timezone or None)
+    except ScheduleError as error:
+        raise SettingError(f"the app's setting timezone cannot be: {error}") from error
     if configured:
-        return str(getattr(configured, "key", None) or configured)
+        return configured
     if app.conf.enable_utc:
         return "UTC"
     return get_localzone_name() or "UTC"

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from celery.schedules import BaseSchedule, crontab, solar
 from celery.schedules import schedule as celery_schedule
 
+from qbeat.beat.entries import printable
 from qbeat.schedules import Crontab, Interval, Schedule, ScheduleError
 from qbeat.schedules.base import from_us
 from qbeat.schedules.codec import shared
@@ -82,6 +83,7 @@ class CustomSchedule(Schedule):
     def __init__(self, declared: Any, timezone: str) -> None:
         self._declared = declared
         self._zone = ZoneInfo(zone(timezone).name)
+        self._words = _text(declared)  # now: being asked may leave traces in the object
 
     def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
         last_run_at = self._local(after)
@@ -96,14 +98,14 @@ class CustomSchedule(Schedule):
         return None
 
     def describe(self) -> str:
-        return repr(self._declared)
+        return self._words
 
     def to_data(self) -> dict[str, Any]:
         kind = type(self._declared)
         return {
             "kind": "custom",
             "class": f"{kind.__module__}.{kind.__qualname__}",
-            "text": _text(self._declared),
+            "text": self._words,
         }
 
     def _ask(self, last_run_at: datetime, instant: int) -> tuple[bool, float | None]:
@@ -125,4 +127,5 @@ def _text(declared: Any) -> str:
         key: value for key, value in vars(declared).items() if key not in {"_app", "app", "nowfun", "tz"}
     }
     text = repr(declared)
-    return f"{type(declared).__name__}({state!r})" if " at 0x" in text else text
+    # ``printable``: the order of a set is another one in each process.
+    return f"{type(declared).__name__}({printable(state)!r})" if " at 0x" in text else text

@@ -90,7 +90,11 @@ def call_late_hooks(app: Celery) -> None:
             "(on_after_finalize is the signal for a hook in a module of tasks).",
             _name_of(hook),
         )
-        hook(signal=app.on_after_configure, sender=app, source=app.conf)
+        try:
+            hook(signal=app.on_after_configure, sender=app, source=app.conf)
+        except Exception as error:
+            # What Celery does about a hook that fails while it is called in time.
+            logger.exception("Signal handler %s raised: %r", _name_of(hook), error)  # noqa: TRY401
     watched(app).called_hooks = _hooks(app)
 
 
@@ -106,7 +110,7 @@ def _noting_declarations(original: Callable[..., Any]) -> Callable[..., Any]:
         **options: Any,
     ) -> tuple[str, dict[str, Any]]:
         key, entry = original(app, schedule, sig, args, kwargs, name, **options)
-        watched(app).declarations.append(Declaration(key, name is not None, entry, _caller()))
+        watched(app).declarations.append(Declaration(key, bool(name), entry, _caller()))
         return key, entry
 
     return noting

@@ -81,7 +81,12 @@ def printable(value: Any) -> Any:
         return sorted((printable(item) for item in value), key=repr)
     if isinstance(value, BeatLazyFunc):
         return _printable_call(value)
-    return _ADDRESS.sub("", repr(value))
+    return without_addresses(repr(value))
+
+
+def without_addresses(text: str) -> str:
+    """Return the text of an object without where it lies in memory, which is elsewhere after each start."""
+    return _ADDRESS.sub("", text)
 
 
 def _printable_call(lazy: BeatLazyFunc) -> str:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Final, Literal, cast, get_args
 
+from qbeat.schedules.base import ScheduleError
+from qbeat.schedules.durations import parse_duration
+from qbeat.schedules.zones import zone_name
+
 CatchUp = Literal["latest", "skip", "all"]
 OnUncertain = Literal["publish", "skip"]
 
@@ -49,7 +53,7 @@ def read_policies(option: object) -> Policies:
         catch_up=cast("CatchUp", _choice(option, "catch_up", "latest", get_args(CatchUp))),
         catch_up_window=_duration(option, "catch_up_window"),
         on_uncertain=cast("OnUncertain", _choice(option, "on_uncertain", "publish", get_args(OnUncertain))),
-        timezone=_text(option, "timezone"),
+        timezone=_timezone(option),
     )
 
 
@@ -64,19 +68,20 @@ def _duration(option: Mapping[Any, Any], key: str) -> timedelta | None:
     value = option.get(key)
     if value is None:
         return None
-    if isinstance(value, timedelta):
-        duration = value
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        duration = timedelta(seconds=value)
-    else:
-        raise PolicyError(f"{key} is {value!r}; give seconds or a timedelta")
-    if duration <= timedelta(0):
+    try:
+        microseconds = parse_duration(value, field=key)
+    except ScheduleError as error:
+        raise PolicyError(str(error)) from None
+    if not microseconds:
         raise PolicyError(f"{key} is {value!r}; it must be longer than nothing")
-    return duration
+    return timedelta(microseconds=microseconds)
 
 
-def _text(option: Mapping[Any, Any], key: str) -> str | None:
-    value = option.get(key)
+def _timezone(option: Mapping[Any, Any]) -> str | None:
+    value = option.get("timezone")
     if value is not None and not isinstance(value, str):
-        raise PolicyError(f"{key} is {value!r}; give a name such as 'Europe/Berlin'")
-    return value
+        raise PolicyError(f"timezone is {value!r}; give a name such as 'Europe/Berlin'")
+    try:
+        return zone_name(value)
+    except ScheduleError as error:
+        raise PolicyError(str(error)) from None

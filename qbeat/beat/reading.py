@@ -16,7 +16,7 @@ from celery.schedules import BaseSchedule, crontab
 from qbeat.beat.app_timezone import timezone_of
 from qbeat.beat.celery_schedules import compile_schedule
 from qbeat.beat.declarations import Declaration, watched
-from qbeat.beat.entries import Entry, digest, printable
+from qbeat.beat.entries import Entry, digest, printable, without_addresses
 from qbeat.beat.errors import DeclarationError
 from qbeat.beat.policies import PolicyError, read_policies
 from qbeat.beat.publishing import canvas
@@ -26,6 +26,8 @@ from qbeat.schedules.base import to_us
 logger = logging.getLogger("qbeat.app")
 
 CLEANUP: Final = "celery.backend_cleanup"
+MAX_NAME: Final = 400
+"""Characters; what a store can hold with room for what is added to tell entries apart."""
 
 _KEYS: Final = ("task", "schedule", "args", "kwargs", "options", "relative", "last_run_at", "total_run_count")
 _IGNORED_KEYS: Final = ("name", "app")
@@ -75,9 +77,10 @@ def _items(app: Celery, problems: list[str]) -> Iterator[Item]:
     declared: dict[str, list[Declaration]] = {}
     for declaration in seen.declarations:
         declared.setdefault(declaration.key, []).append(declaration)
+    groups: dict[Any, list[Item]] = {}
     for name, entry in schedule.items():
         items = [
-            Item(name, known.entry, known.where) if known else Item(name, other, "beat_schedule")
+            Item(_stable(known), known.entry, known.where) if known else Item(name, other, "beat_schedule")
             for known, other in _claimants(name, entry, declared.get(name, []), seen.replaced)
         ]
         named = [item for item in items if item.where == "beat_schedule" or _is_named(item, declared[name])]
@@ -85,6 +88,9 @@ def _items(app: Celery, problems: list[str]) -> Iterator[Item]:
             places = " and at ".join(dict.fromkeys(item.where for item in named))
             problems.append(f"entry {name!r} is declared more than once, at {places}; give each its own name")
             continue
+        for item in items:
+            groups.setdefault(item.name, []).append(item)
+    for items in groups.values():
         yield from _with_own_names(items)
     if CLEANUP not in schedule and _wants_cleanup(app):
         yield Item(CLEANUP, _cleanup_entry(), "Celery's default")
@@ -110,6 +116,14 @@ def _same(one: Declaration, other: Declaration) -> bool:
     return one.where == other.where and printable(one.entry) == printable(other.entry)
 
 
+def _stable(declaration: Declaration) -> str:
+    """Return the name of an entry; one that Celery made of its arguments is freed of what a restart changes."""
+    if declaration.named:
+        return declaration.key
+    name: str = without_addresses(declaration.key)
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME // 2]}… [{digest(name)[:8]}]"
+
+
 def _is_named(item: Item, declarations: list[Declaration]) -> bool:
     return any(known.named and known.entry is item.declared for known in declarations)
 
@@ -120,17 +134,18 @@ def _with_own_names(items: list[Item]) -> Iterator[Item]:
     for item in items:
         name = item.name
         if name in taken:
-            name = f"{item.name} [{_label(item.declared['schedule'])}]"
+            name = f"{item.name} [{_label(item.declared)}]"
         number = 2
         while name in taken:
-            name = f"{item.name} [{_label(item.declared['schedule'])}] {number}"
+            name = f"{item.name} [{_label(item.declared)}] {number}"
             number += 1
         taken.add(name)
         yield Item(name, item.declared, item.where)
 
 
-def _label(schedule: Any) -> str:
-    """Return a short text for a schedule. Names are made of it, so it must never change."""
+def _label(declared: Any) -> str:
+    """Return a short text for an entry's schedule. Names are made of it, so it must never change."""
+    schedule = declared.get("schedule") if isinstance(declared, Mapping) else declared
     if isinstance(schedule, timedelta):
         return f"{schedule.total_seconds():g} s"
     if isinstance(schedule, (int, float)):
@@ -163,8 +178,9 @@ def _cleanup_entry() -> dict[str, Any]:
 
 def _entry(app: Celery, item: Item) -> Entry:
     declared = _as_mapping(item.declared)
+    _check_name(item.name)
     _check_keys(declared)
-    options = dict(_checked(declared, "options", Mapping, {}))
+    options = _options(declared)
     policies = read_policies(options.pop("qbeat", None))
     timezone = policies.timezone or timezone_of(app)
     schedule = declared.get("schedule")
@@ -212,6 +228,20 @@ def _check_keys(declared: Mapping[str, Any]) -> None:
             f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_KEYS)}"
         )
         raise TypeError(f"it has an unknown key {key!r}; {cure}")
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"its name is {name!r}; give a text")
+    if len(name) > MAX_NAME + 100:
+        raise TypeError(f"its name has {len(name)} characters; give one of at most {MAX_NAME}")
+
+
+def _options(declared: Mapping[str, Any]) -> dict[str, Any]:
+    options = dict(_checked(declared, "options", Mapping, {}))
+    if not isinstance(options.get("headers") or {}, Mapping):
+        raise TypeError(f"its option headers is {options['headers']!r}; give a dict")
+    return options
 
 
 def _checked(declared: Mapping[str, Any], key: str, kind: Any, default: Any) -> Any:

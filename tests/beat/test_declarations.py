@@ -1,0 +1,431 @@
+"""Where entries come from: hooks, module level, beat_schedule, a config module; and what they are called."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from qbeat.beat.errors import DeclarationError
+from qbeat.schedules import Crontab, Interval
+from tests.beat.apps import APP, HEADER, Apps
+from tests.servers.worker import clean_environment
+
+LATE = """
+@app.on_after_configure.connect
+def late(sender, **kwargs):
+    sender.add_periodic_task(60, check_cat.s())
+"""
+
+
+def seconds_of(schedule: object) -> float:
+    assert isinstance(schedule, Interval)
+    return schedule.every.total_seconds()
+
+
+# --- where they come from
+
+
+def test_a_hook_on_after_configure_declares_entries(apps: Apps) -> None:
+    entries = apps.entries(
+        """
+        @app.on_after_configure.connect
+        def setup(sender, **kwargs):
+            sender.add_periodic_task(60, check_cat.s())
+        """
+    )
+    assert list(entries) == ["tasks.check_cat()"]
+    assert entries["tasks.check_cat()"].task == "tasks.check_cat"
+    assert seconds_of(entries["tasks.check_cat()"].schedule) == 60
+
+
+def test_a_hook_connected_after_the_app_was_configured_is_called_all_the_same(
+    apps: Apps, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "qbeat.app")
+    entries = apps.entries(f"app.conf.timezone\n{LATE}")
+    assert list(entries) == ["tasks.check_cat()"]
+    [line] = [record.getMessage() for record in caplog.records if record.name == "qbeat.app"]
+    assert "late was connected to on_after_configure after the app had been configured" in line
+
+
+def test_a_late_hook_in_a_module_of_tasks_is_called(apps: Apps) -> None:
+    app_name = apps.write('app = Celery("tasks", broker="memory://", include=["late_tasks"])')
+    apps.write(
+        f"""
+        from {app_name} import app
+
+        @app.task
+        def feed(): ...
+
+        @app.on_after_configure.connect
+        def late(sender, **kwargs):
+            sender.add_periodic_task(60, feed.s())
+        """,
+        name="late_tasks",
+    )
+    assert list(apps.entries(f"from {app_name} import app", header="")) == ["late_tasks.feed()"]
+
+
+def test_a_hook_that_celery_called_is_not_called_again(apps: Apps) -> None:
+    app = apps.load(
+        """
+        calls = []
+
+        @app.on_after_configure.connect
+        def early(sender, **kwargs):
+            calls.append("early")
+
+        app.conf.timezone
+
+        @app.on_after_configure.connect
+        def late(sender, **kwargs):
+            calls.append("late")
+
+        app.calls = calls
+        """
+    )
+    assert app.calls == ["early", "late"]
+
+
+def test_a_late_hook_that_raises_is_logged_as_celery_logs_an_early_one_and_ends_nothing(
+    apps: Apps, caplog: pytest.LogCaptureFixture
+) -> None:
+    entries = apps.entries(
+        """
+        app.conf.timezone
+
+        @app.on_after_configure.connect
+        def broken(sender, **kwargs):
+            raise LookupError("no cat")
+
+        @app.on_after_configure.connect
+        def fine(sender, **kwargs):
+            sender.add_periodic_task(60, check_cat.s())
+        """
+    )
+    assert list(entries) == ["tasks.check_cat()"]
+    assert any("broken" in record.getMessage() and record.exc_info for record in caplog.records)
+
+
+def test_a_hook_on_after_finalize_declares_entries(apps: Apps) -> None:
+    entries = apps.entries(
+        """
+        @app.on_after_finalize.connect
+        def setup(sender, **kwargs):
+            sender.add_periodic_task(crontab(hour=7, minute=30, day_of_week=1), add.s(1, 2), name="add")
+        """
+    )
+    assert entries["add"].args == (1, 2)
+    assert entries["add"].schedule == Crontab(hour=7, minute=30, day_of_week=1, timezone="UTC")
+
+
+def test_entries_may_be_added_at_module_level_before_the_app_is_configured(apps: Apps) -> None:
+    entries = apps.entries("app.add_periodic_task(5, add.s(1, 2), name='one')")
+    assert list(entries) == ["one"]
+
+
+def test_entries_may_be_added_at_module_level_after_the_app_was_configured(apps: Apps) -> None:
+    entries = apps.entries("app.conf.timezone; app.add_periodic_task(5, add.s(1, 2), name='one')")
+    assert list(entries) == ["one"]
+
+
+def test_beat_schedule_declares_entries(apps: Apps) -> None:
+    entries = apps.entries(
+        """
+        app.conf.beat_schedule = {
+            "every-30": {"task": "tasks.add", "schedule": 30.0, "args": (16, 16)},
+            "weekly": {
+                "task": "tasks.add", "schedule": crontab(hour=7, day_of_week="mon"),
+                "kwargs": {"x": 1, "y": 2}, "options": {"queue": "low"},
+            },
+        }
+        """
+    )
+    assert set(entries) == {"every-30", "weekly"}
+    assert entries["every-30"].args == (16, 16)
+    assert entries["weekly"].kwargs == {"x": 1, "y": 2}
+    assert entries["weekly"].options == {"queue": "low"}
+
+
+def test_all_ways_together_add_up(apps: Apps) -> None:
+    entries = apps.entries(
+        """
+        app.conf.beat_schedule = {"a": {"task": "tasks.add", "schedule": 1, "args": (1, 2)}}
+        app.add_periodic_task(2, check_cat.s(), name="b")
+
+        @app.on_after_configure.connect
+        def configured(sender, **kwargs):
+            sender.add_periodic_task(3, check_cat.s(), name="c")
+
+        @app.on_after_finalize.connect
+        def finalized(sender, **kwargs):
+            sender.add_periodic_task(4, check_cat.s(), name="d")
+        """
+    )
+    assert {name: seconds_of(entry.schedule) for name, entry in entries.items()} == {
+        "a": 1, "b": 2, "c": 3, "d": 4,
+    }  # fmt: skip
+
+
+def test_a_config_module_declares_entries(apps: Apps) -> None:
+    config = apps.write(
+        """
+        timezone = "Asia/Shanghai"
+        beat_schedule = {"feed": {"task": "tasks.check_cat", "schedule": timedelta(minutes=1)}}
+        """
+    )
+    entries = apps.entries(f'app.config_from_object("{config}")')
+    assert entries["feed"].schedule == Interval(timedelta(minutes=1))
+    assert entries["feed"].timezone == "Asia/Shanghai"
+
+
+def test_the_old_uppercase_names_declare_entries(apps: Apps) -> None:
+    config = apps.write(
+        """
+        CELERY_TIMEZONE = "Asia/Shanghai"
+        CELERYBEAT_SCHEDULE = {"feed": {"task": "tasks.check_cat", "schedule": 60}}
+        """
+    )
+    entries = apps.entries(f'app.config_from_object("{config}")')
+    assert entries["feed"].timezone == "Asia/Shanghai"
+
+
+def test_a_namespace_holds_for_entries_as_for_everything(apps: Apps) -> None:
+    config = apps.write(
+        """
+        CELERY_TIMEZONE = "Asia/Shanghai"
+        CELERY_BEAT_SCHEDULE = {"feed": {"task": "tasks.check_cat", "schedule": 60}}
+        """
+    )
+    entries = apps.entries(f'app.config_from_object("{config}", namespace="CELERY")')
+    assert entries["feed"].timezone == "Asia/Shanghai"
+
+
+def test_a_task_may_be_given_itself_in_place_of_its_signature(apps: Apps) -> None:
+    assert list(apps.entries("app.add_periodic_task(5, check_cat)")) == ["tasks.check_cat()"]
+
+
+def test_arguments_and_options_beside_the_signature_reach_the_entry(apps: Apps) -> None:
+    entries = apps.entries(
+        "app.add_periodic_task(5, add.s(1).set(queue='low'), args=(2,), name='n', expires=10, priority=3)"
+    )
+    # Celery puts new arguments before those of the signature.
+    assert entries["n"].args == (2, 1)
+    assert entries["n"].options == {"queue": "low", "expires": 10, "priority": 3}
+
+
+def test_without_entries_there_are_none(apps: Apps) -> None:
+    assert apps.entries("") == {}
+
+
+# --- what they are called
+
+
+TWICE = """
+@app.on_after_configure.connect
+def setup(sender, **kwargs):
+    sender.add_periodic_task(60, check_cat.s())
+    sender.add_periodic_task(crontab(hour=7, minute=30, day_of_week=1), check_cat.s())
+"""
+
+
+def test_two_unnamed_entries_of_one_signature_both_live(apps: Apps) -> None:
+    entries = apps.entries(TWICE)
+    assert list(entries) == ["tasks.check_cat()", "tasks.check_cat() [30 7 * * 1]"]
+    assert seconds_of(entries["tasks.check_cat()"].schedule) == 60
+    assert isinstance(entries["tasks.check_cat() [30 7 * * 1]"].schedule, Crontab)
+
+
+def test_three_unnamed_entries_of_one_signature_all_live(apps: Apps) -> None:
+    entries = apps.entries(
+        """
+        app.add_periodic_task(60, check_cat.s())
+        app.add_periodic_task(timedelta(minutes=5), check_cat.s())
+        app.add_periodic_task(0.5, check_cat.s())
+        """
+    )
+    assert {name: seconds_of(entry.schedule) for name, entry in entries.items()} == {
+        "tasks.check_cat()": 60,
+        "tasks.check_cat() [300 s]": 300,
+        "tasks.check_cat() [0.5 s]": 0.5,
+    }
+
+
+def test_unnamed_entries_of_one_signature_and_one_schedule_are_numbered(apps: Apps) -> None:
+    entries = apps.entries(
+        """
+        app.add_periodic_task(60, check_cat.s(), queue="a")
+        app.add_periodic_task(60, check_cat.s(), queue="b")
+        app.add_periodic_task(60, check_cat.s(), queue="c")
+        """
+    )
+    assert {name: entry.options["queue"] for name, entry in entries.items()} == {
+        "tasks.check_cat()": "a",
+        "tasks.check_cat() [60 s]": "b",
+        "tasks.check_cat() [60 s] 2": "c",
+    }
+
+
+def test_unnamed_entries_before_and_after_the_configuration_both_live(apps: Apps) -> None:
+    entries = apps.entries(
+        "app.add_periodic_task(60, check_cat.s()); app.conf.timezone; app.add_periodic_task(5, check_cat.s())"
+    )
+    assert list(entries) == ["tasks.check_cat()", "tasks.check_cat() [5 s]"]
+
+
+CUSTOM_TWICE = (
+    HEADER
+    + APP
+    + """
+class EveryMinute(BaseSchedule):
+    def __init__(self, options):
+        self.options = options
+        super().__init__()
+    def is_due(self, last_run_at):
+        return False, 60
+
+app.add_periodic_task(60, check_cat.s())
+app.add_periodic_task(crontab(minute="*/5"), check_cat.s())
+app.add_periodic_task(EveryMinute({"at", "of", "in"}), check_cat.s())
+app.add_periodic_task(solar("sunrise", 10, 20), check_cat.s())
+"""
+)
+
+NAMES = """
+from qbeat.beat.app import AppOptions, load_app
+from qbeat.beat.reading import read_entries
+for entry in read_entries(load_app(AppOptions("tasks"))):
+    print(entry.name, entry.fingerprint)
+"""
+
+
+def test_names_and_fingerprints_are_the_same_after_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text(CUSTOM_TWICE)
+
+    def names(seed: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", NAMES], cwd=tmp_path, env=clean_environment({"PYTHONHASHSEED": seed}),
+            check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+
+    first = names("1")
+    assert len(first.splitlines()) == 5
+    assert names("2") == first
+
+
+def test_a_module_that_is_imported_under_two_names_declares_its_entries_once(apps: Apps) -> None:
+    # ``python -m`` and packages on the path twice do this to users.
+    entries = apps.entries(
+        """
+        def declare():
+            app.add_periodic_task(60, check_cat.s(), name="feed")
+
+        declare()
+        declare()
+        """
+    )
+    assert list(entries) == ["feed"]
+
+
+def test_two_entries_given_one_name_are_an_error_that_says_where(apps: Apps) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        apps.entries(
+            """
+            app.add_periodic_task(60, check_cat.s(), name="feed")
+            app.add_periodic_task(5, check_cat.s(), name="feed")
+            """
+        )
+    message = str(caught.value)
+    assert message.startswith("entry 'feed' is declared more than once, at written_")
+    assert message.endswith("; give each its own name")
+    places = [word for word in message.replace(";", "").split() if ".py:" in word]
+    lines = [int(place.rpartition(":")[2]) for place in places]
+    assert lines[1] == lines[0] + 1
+
+
+def test_a_name_of_beat_schedule_that_add_periodic_task_takes_is_an_error(apps: Apps) -> None:
+    with pytest.raises(DeclarationError, match="'feed' is declared more than once, at beat_schedule and at"):
+        apps.entries(
+            """
+            app.conf.beat_schedule = {"feed": {"task": "tasks.check_cat", "schedule": 5}}
+            app.conf.timezone
+            app.add_periodic_task(60, check_cat.s(), name="feed")
+            """
+        )
+
+
+def test_the_name_of_an_unnamed_entry_holds_nothing_that_a_restart_changes(apps: Apps) -> None:
+    entries = apps.entries(
+        """
+        class Cat: ...
+        app.add_periodic_task(60, add.s(Cat(), 1))
+        app.add_periodic_task(5, add.s(Cat(), 1))
+        """
+    )
+    first, second = entries
+    assert " at 0x" not in first
+    assert first.endswith("Cat object>, 1)")
+    assert second == f"{first} [5 s]"
+
+
+def test_an_unnamed_entry_with_long_arguments_gets_a_name_that_every_store_can_hold(apps: Apps) -> None:
+    entries = apps.entries(
+        """
+        app.add_periodic_task(60, add.s("a" * 2000, 1))
+        app.add_periodic_task(60, add.s("a" * 2000, 2))
+        """
+    )
+    assert len(entries) == 2
+    assert all(name.startswith("tasks.add('aaaa") and len(name) < 400 for name in entries)
+
+
+def test_a_given_name_that_no_store_can_hold_is_refused(apps: Apps) -> None:
+    with pytest.raises(DeclarationError, match="its name has 600 characters; give one of at most 400"):
+        apps.entries("app.add_periodic_task(60, check_cat.s(), name='n' * 600)")
+
+
+def test_an_empty_name_is_none(apps: Apps) -> None:
+    assert list(apps.entries("app.add_periodic_task(60, check_cat.s(), name='')")) == ["tasks.check_cat()"]
+
+
+def test_a_named_entry_with_the_name_that_celery_gives_an_unnamed_one_lives_beside_it(apps: Apps) -> None:
+    entries = apps.entries(
+        """
+        app.add_periodic_task(60, check_cat.s(), name="tasks.check_cat()")
+        app.add_periodic_task(5, check_cat.s())
+        """
+    )
+    assert {name: seconds_of(entry.schedule) for name, entry in entries.items()} == {
+        "tasks.check_cat()": 60,
+        "tasks.check_cat() [5 s]": 5,
+    }
+
+
+def test_all_errors_are_told_at_once(apps: Apps) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        apps.entries(
+            """
+            app.add_periodic_task(60, check_cat.s(), name="feed")
+            app.add_periodic_task(5, check_cat.s(), name="feed")
+            app.add_periodic_task(0, check_cat.s(), name="zero")
+            app.add_periodic_task("5", check_cat.s(), name="text")
+            """
+        )
+    assert [line.split("'")[1] for line in str(caught.value).splitlines()] == ["feed", "zero", "text"]
+
+
+def test_the_watch_leaves_celery_as_it_was(apps: Apps) -> None:
+    from celery import Celery
+
+    seams = [
+        vars(Celery)[name] for name in ("_sig_to_periodic_task_entry", "_add_periodic_task", "_load_config")
+    ]
+    apps.load("app.add_periodic_task(60, check_cat.s())")
+    assert seams == [
+        vars(Celery)[name] for name in ("_sig_to_periodic_task_entry", "_add_periodic_task", "_load_config")
+    ]
