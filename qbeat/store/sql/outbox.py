@@ -88,8 +88,8 @@ class Outbox:
     def take_over(self, connection: Connection, replica: str, stale_after: int, limit: int) -> list[Firing]:
         now = self._dialect.now(connection)
         scope = {"now": now, "stale": now - stale_after, "longest": limit}
-        found = connection.execute(self._takeable, scope)
-        firings = [_firing(*row) for row in found]
+        found = connection.execute(self._takeable, scope).mappings()
+        firings = [Firing(**{**row, "uncertain": bool(row["uncertain"])}) for row in found]
         if firings:
             keys = json.dumps([[one.uid, one.lane, one.fire_time] for one in firings])
             connection.execute(self._take, {"taken": keys, "me": replica, "now": now})
@@ -155,12 +155,12 @@ class Outbox:
         self._takeable = (
             select(
                 outbox.c.uid,
-                entry.c.name,
+                entry.c.name.label("entry"),
                 outbox.c.fire_time,
                 outbox.c.lane,
                 outbox.c.task_id,
-                outbox.c.attempt + 1,
-                _uncertain_now(),
+                (outbox.c.attempt + 1).label("attempt"),
+                _uncertain_now().label("uncertain"),
             )
             .join(entry, entry.c.id == outbox.c.entry_id)
             .where(_free(outbox), ~blocked)
@@ -180,12 +180,6 @@ class Outbox:
                 error=None,
             )
         )
-
-
-def _firing(
-    uid: str, name: str, fire_time: int, lane: str, task_id: str, attempt: int, uncertain: int
-) -> Firing:
-    return Firing(uid, name, fire_time, lane, task_id, attempt, uncertain=bool(uncertain))
 
 
 def _rounds(settlements: Sequence[Settlement]) -> list[dict[tuple[str, str, int], list[Any]]]:
