@@ -61,6 +61,16 @@ def test_ctrl_c_ends_the_demo_with_its_verdict_and_leaves_nothing(
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_ctrl_c_while_it_starts_ends_it_at_once(tmp_path: Path, start_qbeat: StartQbeat) -> None:
+    demo = start_qbeat(tmp_path, "demo", "--folder", "kept")
+    eventually((tmp_path / "kept" / "worker.log").exists, within=30)
+    children = descendants(demo.pid)
+    demo.signal(signal.SIGINT)
+    assert demo.wait(within=10) == 130
+    assert children
+    assert not running(children)
+
+
 def test_a_killed_demo_takes_its_children_along_and_leaves_the_folder_that_it_was_given(
     tmp_path: Path, start_qbeat: StartQbeat
 ) -> None:

@@ -61,3 +61,8 @@ def test_the_end_says_what_was_wrong_and_what_stays() -> None:
     assert "tea is cold" in text
     assert "not as it should be" in text
     assert "/kept" in text
+
+
+def test_a_demo_that_ended_before_anything_was_due_says_so() -> None:
+    empty = Verdict(entries=0, planned=0, published=0, executed=0, tasks_run=0, tasks_failed=0, problems=())
+    assert "before anything was due" in in_words(empty, kept=None)

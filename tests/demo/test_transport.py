@@ -16,7 +16,7 @@ from kombu.entity import Exchange, Queue
 from kombu.exceptions import ChannelError
 
 processes = multiprocessing.get_context("spawn")
-PUBLISHERS, MESSAGES = 4, 250
+PUBLISHERS, MESSAGES = 4, 150
 
 
 def connection(folder: Path) -> Connection:
@@ -123,7 +123,7 @@ def test_what_a_killed_process_had_taken_comes_back(tmp_path: Path) -> None:
     with connection(tmp_path) as conn, conn.SimpleQueue("work") as queue:
         queue.put("precious")
         taken = processes.Event()
-        taker = processes.Process(target=take_and_wait, args=(tmp_path, taken))
+        taker = processes.Process(target=take_and_wait, args=(tmp_path, taken), daemon=True)
         taker.start()
         assert taken.wait(30)
         assert queue.qsize() == 0
@@ -136,7 +136,7 @@ def test_what_a_living_process_has_taken_stays_taken(tmp_path: Path) -> None:
     with connection(tmp_path) as conn, conn.SimpleQueue("work") as queue:
         queue.put("precious")
         taken = processes.Event()
-        taker = processes.Process(target=take_and_wait, args=(tmp_path, taken))
+        taker = processes.Process(target=take_and_wait, args=(tmp_path, taken), daemon=True)
         taker.start()
         try:
             assert taken.wait(30)
@@ -158,7 +158,7 @@ def bind_and_wait(folder: Path, name: str, ready: Event) -> None:
 def test_a_fanout_reaches_every_process_and_the_queues_of_a_killed_one_go(tmp_path: Path) -> None:
     news = Exchange("news", "fanout")
     ready = processes.Event()
-    other = processes.Process(target=bind_and_wait, args=(tmp_path, "theirs", ready))
+    other = processes.Process(target=bind_and_wait, args=(tmp_path, "theirs", ready), daemon=True)
     other.start()
     assert ready.wait(30)
     with connection(tmp_path) as conn:
@@ -181,7 +181,7 @@ def test_a_queue_that_a_new_process_has_declared_again_survives_the_end_of_the_o
     tmp_path: Path,
 ) -> None:
     ready = processes.Event()
-    old = processes.Process(target=bind_and_wait, args=(tmp_path, "control", ready))
+    old = processes.Process(target=bind_and_wait, args=(tmp_path, "control", ready), daemon=True)
     old.start()
     assert ready.wait(30)
     with connection(tmp_path) as conn:

@@ -98,7 +98,10 @@ class _Demo:
 
     def _start(self, child: Child, ready: Callable[[], bool]) -> Child:
         self._children.append(child)
-        if not self._await(ready, START_TIMEOUT):
+        settled = self._await(lambda: self._stop.is_set() or ready(), START_TIMEOUT)
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+        if not settled:
             raise ChildError(
                 f"the {child.name} was not ready within {START_TIMEOUT:g} s; its last lines:\n{child.tail()}"
             )

@@ -49,14 +49,19 @@ class Teller:
 
 def in_words(verdict: Verdict, *, kept: Path | None) -> str:
     """Return what the demo came to; ``kept`` is the folder that stays, if one does."""
-    good, bad = "Every fire time was published once and executed once.", "That is not as it should be."
     lines = [
         (
             f"\n{verdict.planned} fire times: {verdict.published} published, {verdict.executed} executed. "
             f"{verdict.tasks_run} tasks ran, {verdict.tasks_failed} of them failed (one task always does)."
         ),
         *(f"  {problem}" for problem in verdict.problems),
-        good if verdict.ok else bad,
+        _conclusion(verdict),
         *([f"Everything is still in {kept}."] if kept else []),
     ]
     return "\n".join(lines)
+
+
+def _conclusion(verdict: Verdict) -> str:
+    if verdict.ok:
+        return "Every fire time was published once and executed once."
+    return "That is not as it should be." if verdict.problems else "It ended before anything was due."
