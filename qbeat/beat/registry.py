@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -24,7 +24,8 @@ class Registry:
     """The declaration of one replica, and how it gets into the store.
 
     The latest start wins: ``declare`` writes this replica's entries over what is there. ``adopt`` is for
-    later, when other replicas have gone: it writes only what no live replica stands behind any more.
+    later, when other replicas have gone: it writes only what no live replica stands behind any more. Both
+    take the store's entries as they were just read, and return whether they wrote anything.
     """
 
     def __init__(self, store: Store, entries: Mapping[str, Entry], generation: str) -> None:
@@ -32,50 +33,60 @@ class Registry:
         self._entries = entries
         self._generation = generation
 
-    def declare(self, now: int) -> None:
-        """Write all entries of this replica as they are declared here."""
-        self._write(set(self._entries), now)
+    def declare(self, records: Iterable[EntryRecord], live: Collection[str], now: int) -> bool:
+        """Write all entries of this replica as they are declared here; retire those that nobody declares.
 
-    def adopt(self, live: Collection[str], now: int) -> None:
-        """Take back entries whose last declaration is no live replica's, and retire those that nobody declares.
-
-        ``live`` holds the generations of the live replicas.
+        ``live`` holds the generations of the live replicas, ``now`` is in microseconds since the epoch.
         """
+        known = {record.name: record for record in records}
+        wrote = self._write(self._entries, known, now)
+        return self._retire(self._orphans(known.values(), live), now) or wrote
+
+    def adopt(self, records: Iterable[EntryRecord], live: Collection[str], now: int) -> bool:
+        """Take back entries whose last declaration is no live replica's; retire those that nobody declares."""
+        known = {record.name: record for record in records}
+        orphans = self._orphans(known.values(), live)
+        ours = [record.name for record in orphans if record.name in self._entries]
+        ours += [
+            name
+            for name, record in known.items()
+            if record.retired_at is not None and record.origin == "declared" and name in self._entries
+        ]
+        wrote = self._write(ours, known, now)
+        return self._retire(orphans, now) or wrote
+
+    def _orphans(self, records: Iterable[EntryRecord], live: Collection[str]) -> list[EntryRecord]:
+        """Return the declared entries whose last declaration no live replica stands behind."""
         standing = {*live, self._generation}
-        orphans = [
+        return [
             record
-            for record in self._store.entries()
+            for record in records
             if record.origin == "declared" and record.retired_at is None and record.generation not in standing
         ]
-        ours = {record.name for record in orphans if record.name in self._entries}
-        self._write(ours | self._retired_here(), now)
-        self._save([self._retirement(record, now) for record in orphans if record.name not in ours])
-        for record in orphans:
-            if record.name not in ours:
-                logger.info("entry %r is retired: no running replica declares it any more.", record.name)
 
-    def _retired_here(self) -> set[str]:
-        """Return the entries of this replica that somebody has retired."""
-        return {
-            record.name
-            for record in self._store.entries()
-            if record.retired_at is not None and record.origin == "declared" and record.name in self._entries
-        }
+    def _retire(self, orphans: Iterable[EntryRecord], now: int) -> bool:
+        gone = [record for record in orphans if record.name not in self._entries]
+        self._save([self._retirement(record, now) for record in gone])
+        for record in gone:
+            logger.info("entry %r is retired: no running replica declares it any more.", record.name)
+        return bool(gone)
 
-    def _write(self, names: set[str], now: int) -> None:
+    def _write(self, names: Iterable[str], known: Mapping[str, EntryRecord], now: int) -> bool:
         """Write the named entries of this replica; again for those that somebody else wrote at the same time."""
+        wrote = False
         for _ in range(MAX_ROUNDS):
-            if not names:
-                return
-            known = {record.name: record for record in self._store.entries(names)}
             changes = [
                 change
-                for name in sorted(names)
+                for name in names
                 if (change := self._change(self._entries[name], known.get(name), now)) is not None
             ]
-            lost = self._save(changes)
-            names = {change.record.name for change in lost}
-        logger.error("%d entries could not be written: others keep writing them.", len(names))
+            if not changes:
+                return wrote
+            wrote = True
+            names = [change.record.name for change in self._save(changes)]
+            known = {record.name: record for record in self._store.entries(names)} if names else {}
+        logger.error("%s could not be written: others keep writing them.", ", ".join(names))
+        return wrote
 
     def _save(self, changes: Sequence[Change]) -> list[Change]:
         """Save in batches; return the changes that lost."""

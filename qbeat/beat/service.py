@@ -20,6 +20,7 @@ from qbeat.beat.entries import Entry, generation_of
 from qbeat.beat.publishing.pool import PlainPublisher
 from qbeat.beat.scheduler import Scheduler
 from qbeat.beat.settings import Settings
+from qbeat.beat.store_time import StoreTime
 from qbeat.store.base import Store, StoreUnavailable
 from qbeat.store.records import ReplicaRecord
 
@@ -48,13 +49,15 @@ class Service:
         self._settings = settings
         self._clock = clock or SystemClock()
         by_name = {entry.name: entry for entry in entries}
+        time = StoreTime(store, self._clock)
         self.scheduler = Scheduler(
             store=store,
-            publisher=PlainPublisher(app, self._clock, self._clock.wake),
+            publisher=PlainPublisher(app, self._clock, time.now),
             clock=self._clock,
             entries=by_name,
             replica=describe_replica(by_name.values(), self._clock.now()),
             timings=settings.timings,
+            time=time,
         )
         self._stopping = False
 

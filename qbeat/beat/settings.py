@@ -11,7 +11,7 @@ from typing import Any, Final
 from celery import Celery
 
 from qbeat.beat.errors import SettingError
-from qbeat.beat.scheduler import Timings
+from qbeat.beat.timings import Timings
 
 logger = logging.getLogger("qbeat")
 

@@ -33,10 +33,10 @@ class PlainPublisher(Publisher):
     away, all that waits comes back as unsent, and one thread knocks with growing pauses until it answers.
     """
 
-    def __init__(self, app: Celery, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(self, app: Celery, clock: Clock, now: Callable[[], int]) -> None:
         self._app = app
         self._clock = clock
-        self._wake = wake
+        self._now = now
         self._scheduler = PlainScheduler(app)
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
@@ -142,7 +142,7 @@ class PlainPublisher(Publisher):
             job = self._queues[uid].popleft()
         verdict, error = self._send(sender, job)
         with self._lock:
-            self._results.append(Result(job, verdict, self._clock.now(), error))
+            self._results.append(Result(job, verdict, self._now(), error))
             if verdict is not Verdict.PUBLISHED:
                 self._give_back(uid)
             if verdict is Verdict.UNSENT:
@@ -151,7 +151,7 @@ class PlainPublisher(Publisher):
                 self._runnable.append(uid)
             else:
                 del self._queues[uid]
-        self._wake()
+        self._clock.wake()
 
     def _send(self, sender: PlainSender, job: Job) -> tuple[Verdict, str | None]:
         if self._clock.monotonic() > job.start_before:
@@ -170,7 +170,7 @@ class PlainPublisher(Publisher):
         """Return the later jobs of an entry whose turn failed: their order is kept by the outbox."""
         queue = self._queues[uid]
         while queue:
-            self._results.append(Result(queue.popleft(), Verdict.UNSENT, self._clock.now()))
+            self._results.append(Result(queue.popleft(), Verdict.UNSENT, self._now()))
 
     def _broker_is_away(self, error: str | None) -> None:
         if self._ready:
@@ -214,7 +214,7 @@ class PlainPublisher(Publisher):
         with self._lock:
             self._probe = None
             self._ready = True
-        self._wake()
+        self._clock.wake()
 
 
 def _key(firing: Firing) -> tuple[str, int, str]:

@@ -1,0 +1,209 @@
+"""Between the store's outbox and the publisher: what was claimed is published, what was published is settled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from qbeat.beat.clock import Clock
+from qbeat.beat.entries import Entry
+from qbeat.beat.instants import iso
+from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
+from qbeat.beat.roster import Roster
+from qbeat.beat.settling import conclude, give_up
+from qbeat.beat.store_time import StoreTime
+from qbeat.beat.timings import Timings
+from qbeat.schedules.base import SECOND
+from qbeat.store.base import MAX_BATCH, Store
+from qbeat.store.records import Firing, Release, Settlement
+
+logger = logging.getLogger("qbeat")
+
+MAX_IN_FLIGHT: Final = 1_000
+"""Firings being published at a time; more are left unclaimed, for other replicas to take."""
+BACKLOG_CHECK: Final = 0.05
+"""Seconds between looks at a publisher that has work."""
+
+
+class Dispatcher:
+    """Publishes claimed firings of one replica and writes back how they ended."""
+
+    def __init__(
+        self,
+        store: Store,
+        publisher: Publisher,
+        roster: Roster,
+        *,
+        replica: str,
+        clock: Clock,
+        time: StoreTime,
+        timings: Timings,
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._roster = roster
+        self._replica = replica
+        self._clock = clock
+        self._time = time
+        self._timings = timings
+        self._settlements: list[Settlement] = []
+        self._releases: list[Release] = []
+        self._unsettled_since: float | None = None
+        self._next_outbox_check = 0.0
+
+    def start(self) -> None:
+        """Begin to look for the broker."""
+        self._publisher.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the broker is thought to be there: while it is not, nothing should be claimed."""
+        return self._publisher.ready
+
+    @property
+    def room(self) -> int:
+        """How many more firings may be claimed."""
+        return max(0, MAX_IN_FLIGHT - self._publisher.in_flight)
+
+    def publish(self, firings: Iterable[tuple[Firing, Entry]], claimed_at: float) -> None:
+        """Publish what was claimed at ``claimed_at`` by the monotonic clock, and is this replica's."""
+        # Half of the time is left for the publishing itself, before others may take the firing over.
+        start_before = claimed_at + self._timings.uncertain_after / 2
+        self._publisher.submit([Job(firing, entry, start_before) for firing, entry in firings])
+
+    def collect(self) -> None:
+        """Take in what became of the firings that are being published."""
+        self._take_in(self._publisher.collect())
+
+    def check_outbox_now(self) -> None:
+        """Look into the outbox with the next tick: something is known to be there."""
+        self._next_outbox_check = 0.0
+
+    def work_off_outbox(self) -> None:
+        """Publish what is in the outbox and nobody is publishing."""
+        monotonic = self._clock.monotonic()
+        limit = min(self.room, MAX_BATCH)
+        if monotonic < self._next_outbox_check or not limit:
+            return
+        self._next_outbox_check = monotonic + self._timings.outbox
+        taken = self._store.take_over(
+            replica=self._replica,
+            stale_after=round(self._timings.uncertain_after * SECOND),
+            limit=limit,
+        )
+        if len(taken) == limit:
+            self.check_outbox_now()
+        self.publish(
+            [(firing, entry) for firing in taken if (entry := self._publishable(firing)) is not None],
+            monotonic,
+        )
+
+    def settlements_to_claim_with(self) -> list[Settlement]:
+        """Return settlements that the next claim can write on its way; tell ``claimed_with`` when it has."""
+        return self._settlements[:MAX_BATCH]
+
+    def claimed_with(self, settlements: list[Settlement]) -> None:
+        """Note that a claim has written these settlements."""
+        del self._settlements[: len(settlements)]
+
+    def settle_in_time(self) -> None:
+        """Settle if nothing is under way, or if something has waited long enough for a claim to go with."""
+        if self._unsettled_since is None:
+            return
+        waited = self._clock.monotonic() - self._unsettled_since
+        if self._publisher.in_flight == 0 or waited >= self._timings.settle_within:
+            self.settle()
+
+    def settle(self) -> None:
+        """Write how firings ended."""
+        while self._settlements or self._releases:
+            settlements, releases = self._settlements[:MAX_BATCH], self._releases[:MAX_BATCH]
+            self._store.settle(settlements, releases)
+            del self._settlements[: len(settlements)]
+            del self._releases[: len(releases)]
+        self._unsettled_since = None
+
+    def waits(self) -> list[float]:
+        """Return after how many seconds there may be something to do here."""
+        monotonic = self._clock.monotonic()
+        found = []
+        if self._publisher.ready and self.room:
+            found.append(self._next_outbox_check - monotonic)
+        if self._publisher.in_flight:
+            found.append(BACKLOG_CHECK)
+        if self._unsettled_since is not None:
+            found.append(self._unsettled_since + self._timings.settle_within - monotonic)
+        return found
+
+    def close(self, timeout: float) -> None:
+        """Finish what is being published within ``timeout`` seconds, and settle it."""
+        self._take_in(self._publisher.close(timeout))
+        self.settle()
+
+    def _publishable(self, firing: Firing) -> Entry | None:
+        """Return the entry of a firing from the outbox if it is to be published now and here."""
+        if self._publisher.holds(firing):
+            return None
+        tracked = self._roster.get(firing.uid)
+        if tracked is None:
+            self._set_aside(firing)
+            return None
+        if firing.uncertain and tracked.entry.policies.on_uncertain == "skip":
+            self._note(give_up(firing))
+            return None
+        if firing.uncertain:
+            logger.warning(
+                "%s for %s: a crash left open whether it was published; it goes out under the same id %s.",
+                firing.entry,
+                iso(firing.fire_time),
+                firing.task_id,
+            )
+        return tracked.entry
+
+    def _set_aside(self, firing: Firing) -> None:
+        """Leave a firing to a replica that has its entry's definition; settle it if the entry is gone."""
+        records = self._store.entries([firing.entry])
+        if not records or records[0].uid != firing.uid or records[0].retired_at is not None:
+            self._note(Settlement(firing.uid, firing.fire_time, firing.lane, "skipped", reason="superseded"))
+            return
+        later = self._time.now() + round(self._timings.live_within * SECOND)
+        self._note(
+            Release(
+                firing.uid, firing.fire_time, firing.lane, firing.attempt, later, uncertain=firing.uncertain
+            )
+        )
+
+    def _take_in(self, results: Iterable[Result]) -> None:
+        for result in results:
+            tracked = self._roster.get(result.job.firing.uid)
+            ending = conclude(result, next_due=tracked.due_at if tracked else None)
+            self._note(ending)
+            _log(result, final=isinstance(ending, Settlement))
+            if isinstance(ending, Release) and result.verdict is not Verdict.FAILED:
+                self.check_outbox_now()
+
+    def _note(self, ending: Settlement | Release) -> None:
+        if isinstance(ending, Settlement):
+            self._settlements.append(ending)
+        else:
+            self._releases.append(ending)
+        if self._unsettled_since is None:
+            self._unsettled_since = self._clock.monotonic()
+
+
+def _log(result: Result, *, final: bool) -> None:
+    firing, entry = result.job.firing, result.job.entry
+    if result.verdict is Verdict.PUBLISHED:
+        late = (result.finished_at - firing.fire_time) / 1_000
+        logger.info(
+            "%s (%s) fired for %s, %.0f ms late, id %s",
+            *(entry.name, entry.task, iso(firing.fire_time), late, firing.task_id),
+        )
+    elif result.verdict is Verdict.FAILED:
+        ending = "given up" if final else "it is tried again"
+        logger.error(
+            "%s cannot be published for %s: %s (%s)", entry.name, iso(firing.fire_time), result.error, ending
+        )
+    elif result.error is not None:
+        logger.warning("%s for %s waits in the outbox: %s", entry.name, iso(firing.fire_time), result.error)

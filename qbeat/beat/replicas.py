@@ -1,0 +1,74 @@
+"""Which replica looks after which entries first: shares, agreed upon without a word between the replicas.
+
+There is no leader, and shares are no locks: they only keep replicas from trying the same claims. Who is late
+with its share loses it to whoever sweeps by first; the claim decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final
+
+from qbeat.schedules.base import SECOND
+from qbeat.store.records import Pulse
+
+BUCKETS: Final = 1_024
+"""Entries are spread over so many buckets by their uid, and a bucket as a whole belongs to one replica."""
+
+
+class Shares:
+    """The owners of all buckets, as one replica sees them after a heartbeat."""
+
+    def __init__(self, me: str) -> None:
+        self._me = me
+        self._replicas: tuple[str, ...] = ()
+        self._owners: list[str] = [me] * BUCKETS
+        self._silent: frozenset[str] = frozenset()
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other replica is live."""
+        return len(self._replicas) <= 1
+
+    def follow(self, pulse: Pulse, *, silent_after: float) -> bool:
+        """Take in a heartbeat's answer; return whether the shares have changed.
+
+        A replica whose last heartbeat is older than ``silent_after`` seconds keeps its share for now, but its
+        overdue entries are fair game.
+        """
+        limit = pulse.now - round(silent_after * SECOND)
+        self._silent = frozenset(
+            replica.id
+            for replica in pulse.replicas
+            if replica.heartbeat_at < limit and replica.id != self._me
+        )
+        replicas = tuple(sorted({self._me, *(replica.id for replica in pulse.replicas)}))
+        if replicas == self._replicas:
+            return False
+        self._replicas = replicas
+        self._owners = [_owner(bucket, replicas) for bucket in range(BUCKETS)]
+        return True
+
+    def is_mine(self, uid: str) -> bool:
+        """Whether this replica fires the entry on time."""
+        return self._owners[_bucket(uid)] == self._me
+
+    def is_looked_after(self, uid: str) -> bool:
+        """Whether another replica fires the entry, and is not silent."""
+        owner = self._owners[_bucket(uid)]
+        return owner != self._me and owner not in self._silent
+
+
+def _bucket(uid: str) -> int:
+    return int(uid[:8], 16) % BUCKETS
+
+
+def _owner(bucket: int, replicas: Iterable[str]) -> str:
+    """Return the replica with the highest hash for the bucket: if it goes, only its own buckets move."""
+    return max(replicas, key=lambda replica: blake2b(f"{bucket}|{replica}".encode(), digest_size=8).digest())
+
+
+def generations(pulse: Pulse) -> frozenset[str]:
+    """Return the declarations that live replicas stand behind."""
+    return frozenset(replica.generation for replica in pulse.replicas)

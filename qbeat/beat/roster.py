@@ -1,0 +1,92 @@
+"""The entries that one replica may fire, how far each has come, and which of them are its share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from qbeat.beat.entries import Entry
+from qbeat.beat.replicas import Shares
+from qbeat.beat.timeline import Timeline
+from qbeat.store.records import EntryRecord
+
+
+@dataclass(slots=True)
+class Tracked:
+    """An entry that this replica may fire, with what it last read of it from the store."""
+
+    entry: Entry
+    uid: str
+    anchor: int
+    cursor: int
+    revision: int
+    due_at: int | None
+    fresh: bool = False
+    """Whether it has been in this replica's share since it was read, so that nobody else has moved it."""
+
+
+class Roster:
+    """Follows the entries of which this replica has the definition that is in force.
+
+    The timeline holds those of its share; of others it only remembers what it last knew, until they become
+    its own or a sweep finds them overdue.
+    """
+
+    def __init__(self, entries: Mapping[str, Entry], shares: Shares) -> None:
+        self._entries = entries
+        self._shares = shares
+        self._tracked: dict[str, Tracked] = {}
+        self._timeline = Timeline()
+
+    def get(self, uid: str) -> Tracked | None:
+        """Return what is known of an entry, ``None`` if it is not this replica's to fire."""
+        return self._tracked.get(uid)
+
+    def reset(self, records: Iterable[EntryRecord]) -> None:
+        """Forget everything, and follow these entries."""
+        self._tracked.clear()
+        self._timeline = Timeline()
+        self.follow(records)
+
+    def follow(self, records: Iterable[EntryRecord]) -> list[Tracked]:
+        """Take in entries as they were just read; return those that are this replica's to fire."""
+        return [tracked for record in records if (tracked := self._follow_one(record)) is not None]
+
+    def divide(self) -> None:
+        """Apply changed shares: look after the entries of the new one, and no longer after others."""
+        for tracked in self._tracked.values():
+            mine = self._shares.is_mine(tracked.uid)
+            tracked.fresh = tracked.fresh and mine
+            self._timeline.place(tracked.uid, tracked.due_at if mine else None)
+
+    def take_due(self, now: int, limit: int) -> list[Tracked]:
+        """Take at most ``limit`` due entries of the share off the timeline."""
+        return [self._tracked[uid] for uid in self._timeline.take_due(now, limit)]
+
+    def next_due(self) -> int | None:
+        """Return when the next entry of the share is due."""
+        return self._timeline.next_due()
+
+    def advance(self, tracked: Tracked, cursor: int, due_at: int | None) -> None:
+        """Note that this replica has moved an entry's cursor."""
+        tracked.cursor, tracked.due_at = cursor, due_at
+        self._place(tracked)
+
+    def postpone(self, tracked: Tracked, until: int) -> None:
+        """Look at an entry again at ``until``."""
+        self._timeline.place(tracked.uid, until)
+
+    def _follow_one(self, record: EntryRecord) -> Tracked | None:
+        entry = self._entries.get(record.name)
+        if entry is None or record.retired_at is not None or record.fingerprint != entry.fingerprint:
+            self._timeline.place(record.uid, None)
+            self._tracked.pop(record.uid, None)
+            return None
+        tracked = Tracked(entry, record.uid, record.anchor, record.cursor, record.revision, record.due_at)
+        self._tracked[record.uid] = tracked
+        self._place(tracked)
+        return tracked
+
+    def _place(self, tracked: Tracked) -> None:
+        tracked.fresh = self._shares.is_mine(tracked.uid)
+        self._timeline.place(tracked.uid, tracked.due_at if tracked.fresh else None)
