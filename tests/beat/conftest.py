@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.beat.apps import Apps, apps_in
+
+# The same examples in every run, and as long as it takes; HYPOTHESIS_PROFILE=thorough draws many fresh ones.
+_CALM = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, max_examples=100, suppress_health_check=_CALM
+)
+settings.register_profile("thorough", deadline=None, max_examples=3000, suppress_health_check=_CALM)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture
