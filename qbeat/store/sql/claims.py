@@ -38,7 +38,7 @@ class _Standing:
     id: int
     cursor: int
     revision: int
-    elsewhere: bool
+    elsewhere: bool | int
     """An earlier firing waits in the outbox, and not for this replica."""
 
 
@@ -72,10 +72,8 @@ class Claims:
         self, connection: Connection, claims: Sequence[Claim], replica: str
     ) -> dict[str, _Standing]:
         uids = json.dumps([[uid] for uid in {claim.uid for claim in claims}])
-        found = connection.execute(self._standing, {"wanted": uids, "me": replica})
-        return {
-            uid: _Standing(id_, cursor, revision, bool(waits)) for uid, id_, cursor, revision, waits in found
-        }
+        found = connection.execute(self._standing, {"wanted": uids, "me": replica}).all()
+        return {uid: _Standing(*rest) for uid, *rest in found}
 
     def _write(self, connection: Connection, writes: _Writes, replica: str, now: int) -> None:
         if writes.progress:

@@ -126,11 +126,13 @@ class Entries:
             statement = self._read_changed if changed_after else self._read_all
         else:
             statement, parameters["wanted"] = self._read_named, json.dumps([[name] for name in {*names}])
-        return sorted(_readable(connection.execute(statement, parameters)), key=lambda record: record.name)
+        return sorted(
+            _readable(connection.execute(statement, parameters).all()), key=lambda record: record.name
+        )
 
     def overdue(self, connection: Connection, before: int, limit: int) -> list[EntryRecord]:
         found = connection.execute(self._overdue, {"before": before, "longest": limit})
-        return _readable(found)
+        return _readable(found.all())
 
     def save(self, connection: Connection, changes: Sequence[Change]) -> list[bool]:
         number = self._next_change(connection)
@@ -332,29 +334,33 @@ def _counts(record: EntryRecord) -> list[Any]:
 
 
 def _readable(rows: Iterable[Row[Any]]) -> list[EntryRecord]:
-    records = []
+    records, mappings = [], _Mappings()
     for row in rows:
         try:
-            records.append(_record(row))
+            records.append(_record(row, mappings))
         except (ValueError, TypeError) as error:
             _logger.warning("the entry %r is left out, its row cannot be read: %s", row[0], error)
     return records
 
 
-def _record(row: Row[Any]) -> EntryRecord:
+def _record(row: Row[Any], mappings: _Mappings) -> EntryRecord:
     cells = list(row)
     for place in _JSON:
-        cells[place] = _mapping(cells[place])
+        cells[place] = mappings[cells[place]]
     if cells[_PAUSE] is not None:
-        cells[_PAUSE] = _mapping(cells[_PAUSE])
+        cells[_PAUSE] = mappings[cells[_PAUSE]]
     record = EntryRecord(*cells)
     if type(record.cursor) is not int or type(record.anchor) is not int:
         raise TypeError("its cursor or anchor is not an integer")
     return record
 
 
-def _mapping(text: str) -> Mapping[str, Any]:
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise TypeError(f"{text!r} is not a JSON object")
-    return value
+class _Mappings(dict[str, Mapping[str, Any]]):
+    """JSON objects by their text; many entries share a schedule."""
+
+    def __missing__(self, text: str) -> Mapping[str, Any]:
+        value = json.loads(text)
+        if not isinstance(value, dict):
+            raise TypeError(f"{text!r} is not a JSON object")
+        self[text] = value
+        return value
