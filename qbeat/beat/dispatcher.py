@@ -88,9 +88,7 @@ class Dispatcher:
             return
         self._next_outbox_check = monotonic + self._timings.outbox
         taken = self._store.take_over(
-            replica=self._replica,
-            stale_after=round(self._timings.uncertain_after * SECOND),
-            limit=limit,
+            replica=self._replica, stale_after=round(self._stale_after * SECOND), limit=limit
         )
         if len(taken) == limit:
             self.check_outbox_now()
@@ -141,6 +139,12 @@ class Dispatcher:
         self._take_in(self._publisher.close(timeout))
         self.settle()
 
+    @property
+    def _stale_after(self) -> float:
+        """Seconds after which a claimed firing is taken over: soon where publishing it again does no harm."""
+        timings = self._timings
+        return timings.takeover_delay if self._publisher.exactly_once else timings.uncertain_after
+
     def _publishable(self, firing: Firing) -> Entry | None:
         """Return the entry of a firing from the outbox if it is to be published now and here."""
         if self._publisher.holds(firing):
@@ -149,6 +153,8 @@ class Dispatcher:
         if tracked is None:
             self._set_aside(firing)
             return None
+        if self._publisher.exactly_once:
+            return tracked.entry
         if firing.uncertain and tracked.entry.policies.on_uncertain == "skip":
             self._note(give_up(firing))
             return None
@@ -177,7 +183,11 @@ class Dispatcher:
     def _take_in(self, results: Iterable[Result]) -> None:
         for result in results:
             tracked = self._roster.get(result.job.firing.uid)
-            ending = conclude(result, next_due=tracked.due_at if tracked else None)
+            ending = conclude(
+                result,
+                next_due=tracked.due_at if tracked else None,
+                exactly_once=self._publisher.exactly_once,
+            )
             self._note(ending)
             _log(result, final=isinstance(ending, Settlement))
             if isinstance(ending, Release) and result.verdict is not Verdict.FAILED:

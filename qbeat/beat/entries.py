@@ -40,6 +40,12 @@ class Entry:
     """Where a new entry's grid starts, if the declaration says so; microseconds since the epoch."""
 
     @cached_property
+    def is_quick(self) -> bool:
+        """Whether nothing of the user's runs when it is published, as far as the entry tells."""
+        values = (*self.args, *self.kwargs.values())
+        return self.canvas is None and not any(isinstance(value, BeatLazyFunc) for value in values)
+
+    @cached_property
     def definition(self) -> dict[str, Any]:
         """The arguments, options and policies in printable form: JSON-ready, the same in every process."""
         return {

@@ -17,7 +17,7 @@ from celery._state import _set_task_join_will_block
 from qbeat import __version__
 from qbeat.beat.clock import Clock, SystemClock
 from qbeat.beat.entries import Entry, generation_of
-from qbeat.beat.publishing.pool import PlainPublisher
+from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.scheduler import Scheduler
 from qbeat.beat.settings import Settings
 from qbeat.beat.store_time import StoreTime
@@ -52,7 +52,7 @@ class Service:
         time = StoreTime(store, self._clock)
         self.scheduler = Scheduler(
             store=store,
-            publisher=PlainPublisher(app, self._clock, time.now),
+            publisher=publisher_for(app, self._clock, time.now),
             clock=self._clock,
             entries=by_name,
             replica=describe_replica(by_name.values(), self._clock.now()),

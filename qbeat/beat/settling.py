@@ -14,8 +14,10 @@ MAX_ATTEMPTS: Final = 5
 UNCERTAIN_SKIP: Final = "uncertain: it may have been published before; on_uncertain='skip' leaves it at that"
 
 
-def conclude(result: Result, *, next_due: int | None) -> Settlement | Release:
+def conclude(result: Result, *, next_due: int | None, exactly_once: bool = False) -> Settlement | Release:
     """Say what becomes of the firing of ``result``; ``next_due`` is when its entry is due next.
+
+    Where publishing is exactly once, an uncertain firing is simply published again.
 
     A firing that failed by its entry's own fault is tried again only while the next one is not due: a broken
     entry must not gather a backlog.
@@ -27,16 +29,18 @@ def conclude(result: Result, *, next_due: int | None) -> Settlement | Release:
         )
     if result.verdict is Verdict.FAILED:
         return _failed(result, next_due)
-    if result.verdict is Verdict.UNCERTAIN and result.job.entry.policies.on_uncertain == "skip":
+    may_skip = result.job.entry.policies.on_uncertain == "skip" and not exactly_once
+    if result.verdict is Verdict.UNCERTAIN and may_skip:
         return give_up(firing)
+    uncertain = result.verdict is Verdict.UNCERTAIN
     return Release(
         firing.uid,
         firing.fire_time,
         firing.lane,
         firing.attempt,
-        not_before=0,
+        not_before=result.finished_at + _pause(firing.attempt) if uncertain else 0,
         error=result.error,
-        uncertain=result.verdict is Verdict.UNCERTAIN,
+        uncertain=uncertain,
     )
 
 
@@ -45,6 +49,11 @@ def give_up(firing: Firing) -> Settlement:
     return Settlement(
         firing.uid, firing.fire_time, firing.lane, "failed", reason=UNCERTAIN_SKIP, attempt=firing.attempt
     )
+
+
+def _pause(attempt: int) -> int:
+    """Return the microseconds before the next attempt after a broken connection: 0.2 s, doubling, up to 5 s."""
+    return min((SECOND // 5) << min(attempt - 1, 10), 5 * SECOND)
 
 
 def _failed(result: Result, next_due: int | None) -> Settlement | Release:

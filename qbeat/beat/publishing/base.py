@@ -60,6 +60,11 @@ class Publisher(ABC):
         """Whether the broker is thought to be there; while it is not, nothing should be submitted."""
 
     @property
+    def exactly_once(self) -> bool:
+        """Whether submitting a firing again sends nothing if the broker has it."""
+        return False
+
+    @property
     @abstractmethod
     def in_flight(self) -> int:
         """How many submitted jobs have no result yet."""

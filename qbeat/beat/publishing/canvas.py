@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from celery import Celery
@@ -25,6 +27,22 @@ def build(app: Celery, canvas: Mapping[str, Any], task_id: str) -> Signature:
     for position, part in enumerate(_parts(signature)):
         part.options["task_id"] = task_id if part is last else str(uuid.uuid5(namespace, str(position)))
     return signature
+
+
+_producer: ContextVar[Any] = ContextVar("qbeat_producer", default=None)
+
+
+@contextmanager
+def publishing_with(app: Celery, producer: Any) -> Iterator[None]:
+    """Have the app use ``producer`` wherever a canvas asks for one: a chain forgets the one that it is given."""
+    if "producer_or_acquire" not in vars(app):
+        acquire = app.producer_or_acquire
+        app.producer_or_acquire = lambda given=None: acquire(given or _producer.get())
+    token = _producer.set(producer)
+    try:
+        yield
+    finally:
+        _producer.reset(token)
 
 
 def _parts(signature: Signature) -> Iterator[Signature]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -84,22 +85,33 @@ class PlainScheduler(Scheduler):
         plan = entry.job.entry.canvas
         assert plan is not None
         signature = canvas.build(self.app, plan, task_id)
-        return signature.apply_async(producer=producer, task_id=task_id, **options)
+        with canvas.publishing_with(self.app, producer):
+            return signature.apply_async(producer=producer, task_id=task_id, **options)
 
 
 class PlainSender:
     """One connection to the broker and what it takes to publish on it. Used by one thread."""
+
+    exactly_once = False
+    """Whether sending a firing again sends nothing if the broker has it."""
+    batch = 1
+    """How many firings it is best given at a time."""
 
     def __init__(self, app: Celery, scheduler: PlainScheduler) -> None:
         self._app = app
         self._scheduler = scheduler
         self._connection: Any = None
         self._producer: Any = None
-        self._confirms = _driver(app) == "amqp"
+        self._confirms = driver_of(app) == "amqp"
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._producer is not None
 
     def connect(self) -> None:
         """Connect if need be; raises what the transport raises when the broker is away."""
-        if self._producer is None:
+        if not self.is_connected:
             connection = self._app.connection_for_write(**_connection_options(self._app))
             try:
                 connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
@@ -118,8 +130,12 @@ class PlainSender:
             except Exception as error:  # noqa: BLE001 - a broken connection may fail at anything
                 logger.debug("closing a broken connection: %r", error)
 
-    def send(self, job: Job) -> tuple[Verdict, str | None]:
-        """Publish one firing; return how it went and, where it went wrong, why."""
+    def send(self, jobs: Sequence[Job]) -> list[tuple[Verdict, str | None]]:
+        """Publish firings; return for each how it went and, where it went wrong, why."""
+        return [self.send_one(job) for job in jobs]
+
+    def send_one(self, job: Job) -> tuple[Verdict, str | None]:
+        """Have Celery send one firing."""
         try:
             entry = self._prepared(job)
         except Exception as error:  # noqa: BLE001 - a lazy argument is the user's code
@@ -187,7 +203,7 @@ def explain(error: BaseException) -> str:
 
 def _connection_options(app: Celery) -> dict[str, Any]:
     """Return what to ask of the connection: confirms where the broker has them, and an end to every wait."""
-    driver = _driver(app)
+    driver = driver_of(app)
     if driver == "amqp":
         ours = {"confirm_publish": True, "read_timeout": SOCKET_TIMEOUT, "write_timeout": SOCKET_TIMEOUT}
     elif driver == "redis":
@@ -197,5 +213,6 @@ def _connection_options(app: Celery) -> dict[str, Any]:
     return {"transport_options": {**ours, **(app.conf.broker_transport_options or {})}}
 
 
-def _driver(app: Celery) -> str:
+def driver_of(app: Celery) -> str:
+    """Return the kind of the app's broker as Kombu names it, such as ``redis`` or ``amqp``."""
     return str(app.connection_for_write().get_transport_cls().driver_type)

@@ -1,4 +1,4 @@
-"""Publishes the plain way on a few threads, so that neither a slow entry nor an absent broker holds up the loop."""
+"""Publishes on a few threads, so that neither a slow entry nor an absent broker holds up the loop."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
-
-from celery import Celery
 
 from qbeat.beat.clock import Clock
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
-from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, explain
+from qbeat.beat.publishing.plain import PlainSender, explain
 from qbeat.store.records import Firing
 
 logger = logging.getLogger("qbeat.publishing")
@@ -25,19 +23,18 @@ MIN_BACKOFF: Final = 0.2
 MAX_BACKOFF: Final = 5.0
 
 
-class PlainPublisher(Publisher):
-    """Sends each firing through ``PlainSender`` on the first thread that is free.
+class PooledPublisher(Publisher):
+    """Gives firings to the first thread that is free; each thread has a sender with its own connection.
 
     The jobs of one entry form a queue that one thread at a time works off, so their order holds. One thread
     is enough until an entry is slow; then another is started, up to ``MAX_THREADS``. When the broker is
     away, all that waits comes back as unsent, and one thread knocks with growing pauses until it answers.
     """
 
-    def __init__(self, app: Celery, clock: Clock, now: Callable[[], int]) -> None:
-        self._app = app
+    def __init__(self, make_sender: Callable[[], PlainSender], clock: Clock, now: Callable[[], int]) -> None:
+        self._make_sender = make_sender
         self._clock = clock
         self._now = now
-        self._scheduler = PlainScheduler(app)
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._queues: dict[str, deque[Job]] = {}
@@ -45,12 +42,14 @@ class PlainPublisher(Publisher):
         self._held: set[tuple[str, int, str]] = set()
         self._results: list[Result] = []
         self._threads: list[threading.Thread] = []
+        self._connected: list[PlainSender] = []
         self._idle = 0
         self._waiting_since: float | None = None
         self._ready = False
         self._closing = False
-        self._probe: threading.Thread | None = None
-        self._stop_probe = threading.Event()
+        self._knocker: threading.Thread | None = None
+        self._stop_knocking = threading.Event()
+        self._exactly_once = make_sender().exactly_once
 
     def start(self) -> None:
         with self._lock:
@@ -59,6 +58,10 @@ class PlainPublisher(Publisher):
     @property
     def ready(self) -> bool:
         return self._ready
+
+    @property
+    def exactly_once(self) -> bool:
+        return self._exactly_once
 
     @property
     def in_flight(self) -> int:
@@ -87,11 +90,15 @@ class PlainPublisher(Publisher):
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closing = True
-            self._stop_probe.set()
+            self._stop_knocking.set()
             self._work.notify_all()
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        for sender in self._connected:
+            sender.close()
         return self.collect()
+
+    # --- handing out work; all of these hold the lock
 
     def _enqueue(self, job: Job) -> None:
         uid = job.firing.uid
@@ -109,65 +116,38 @@ class PlainPublisher(Publisher):
         waited = time.monotonic() - (self._waiting_since or time.monotonic())
         if not self._threads or waited >= SLOW_AFTER:
             self._waiting_since = time.monotonic()
-            thread = threading.Thread(
-                target=self._run, name=f"qbeat-publish-{len(self._threads)}", daemon=True
-            )
+            name = f"qbeat-publish-{len(self._threads)}"
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _run(self) -> None:
-        sender = PlainSender(self._app, self._scheduler)
-        try:
-            while (uid := self._next_queue()) is not None:
-                self._work_off(uid, sender)
-        finally:
-            sender.close()
+    def _take_jobs(self, limit: int) -> list[Job]:
+        """Take the next job of some queues: many at a time, unless one of them may be slow."""
+        taken: list[Job] = []
+        while self._runnable and len(taken) < limit:
+            job = self._queues[self._runnable[0]][0]
+            if taken and not job.entry.is_quick:
+                break
+            self._queues[self._runnable.popleft()].popleft()
+            taken.append(job)
+            if not job.entry.is_quick:
+                break
+        self._waiting_since = time.monotonic() if self._runnable else None
+        return taken
 
-    def _next_queue(self) -> str | None:
-        """Wait for a queue with work and take it; ``None`` when the publisher closes and all is done."""
-        with self._lock:
-            while not self._runnable:
-                if self._closing:
-                    return None
-                self._idle += 1
-                self._work.wait()
-                self._idle -= 1
-            uid = self._runnable.popleft()
-            self._waiting_since = time.monotonic() if self._runnable else None
-            return uid
-
-    def _work_off(self, uid: str, sender: PlainSender) -> None:
-        """Publish one job of the queue, then let other entries have their turn."""
-        with self._lock:
-            job = self._queues[uid].popleft()
-        verdict, error = self._send(sender, job)
-        with self._lock:
-            self._results.append(Result(job, verdict, self._now(), error))
-            if verdict is not Verdict.PUBLISHED:
-                self._give_back(uid)
-            if verdict is Verdict.UNSENT:
-                self._broker_is_away(error)
-            if self._queues[uid]:
-                self._runnable.append(uid)
-            else:
-                del self._queues[uid]
-        self._clock.wake()
-
-    def _send(self, sender: PlainSender, job: Job) -> tuple[Verdict, str | None]:
-        if self._clock.monotonic() > job.start_before:
-            return Verdict.EXPIRED, None
-        verdict, error = sender.send(job)
-        if verdict is Verdict.UNCERTAIN:
-            try:
-                sender.connect()
-            except Exception as reason:  # noqa: BLE001 - each transport has its own errors
-                sender.close()
-                with self._lock:
-                    self._broker_is_away(explain(reason))
-        return verdict, error
+    def _note(self, result: Result) -> None:
+        """Keep a result, and let the entry's next firing have its turn, or come back if this one failed."""
+        self._results.append(result)
+        uid = result.job.firing.uid
+        if result.verdict is not Verdict.PUBLISHED:
+            self._give_back(uid)
+        if self._queues[uid]:
+            self._runnable.append(uid)
+        else:
+            del self._queues[uid]
 
     def _give_back(self, uid: str) -> None:
-        """Return the later jobs of an entry whose turn failed: their order is kept by the outbox."""
+        """Return the later jobs of an entry whose turn failed: the outbox keeps their order."""
         queue = self._queues[uid]
         while queue:
             self._results.append(Result(queue.popleft(), Verdict.UNSENT, self._now()))
@@ -183,37 +163,94 @@ class PlainPublisher(Publisher):
         self._look_for_broker()
 
     def _look_for_broker(self) -> None:
-        if self._closing or (self._probe is not None and self._probe.is_alive()):
+        if self._closing or (self._knocker is not None and self._knocker.is_alive()):
             return
-        self._probe = threading.Thread(target=self._knock, name="qbeat-knock", daemon=True)
-        self._probe.start()
+        self._knocker = threading.Thread(target=self._knock, name="qbeat-knock", daemon=True)
+        self._knocker.start()
+
+    # --- the threads
+
+    def _run(self) -> None:
+        with self._lock:
+            sender = self._connected.pop() if self._connected else self._make_sender()
+        try:
+            while jobs := self._wait_for_jobs(sender.batch):
+                self._work_off(jobs, sender)
+        finally:
+            sender.close()
+
+    def _wait_for_jobs(self, limit: int) -> list[Job]:
+        """Wait for work and take it; nothing when the publisher closes and all is done."""
+        with self._lock:
+            while not self._runnable:
+                if self._closing:
+                    return []
+                self._idle += 1
+                self._work.wait()
+                self._idle -= 1
+            return self._take_jobs(limit)
+
+    def _work_off(self, jobs: list[Job], sender: PlainSender) -> None:
+        now = self._clock.monotonic()
+        in_time = [job for job in jobs if now <= job.start_before]
+        answers = sender.send(in_time) if in_time else []
+        away = self._broker_trouble(answers, sender)
+        finished_at = self._now()
+        with self._lock:
+            for job in jobs:
+                if now > job.start_before:
+                    self._note(Result(job, Verdict.EXPIRED, finished_at))
+            for job, (verdict, error) in zip(in_time, answers, strict=True):
+                self._note(Result(job, verdict, finished_at, error))
+            if away is not None:
+                self._broker_is_away(away)
+        self._clock.wake()
+
+    def _broker_trouble(
+        self, answers: Iterable[tuple[Verdict, str | None]], sender: PlainSender
+    ) -> str | None:
+        """Return why the broker is thought to be away; after a broken connection it is asked once more."""
+        for verdict, error in answers:
+            if verdict is Verdict.UNSENT:
+                return error or "no connection"
+        if any(verdict is Verdict.UNCERTAIN for verdict, _ in answers):
+            try:
+                sender.connect()
+            except Exception as reason:  # noqa: BLE001 - each transport has its own errors
+                sender.close()
+                return explain(reason)
+        return None
 
     def _knock(self) -> None:
         backoff, complained = MIN_BACKOFF, False
-        while not self._stop_probe.is_set():
-            sender = PlainSender(self._app, self._scheduler)
+        while not self._stop_knocking.is_set():
+            sender = self._make_sender()
             try:
                 sender.connect()
             except Exception as error:  # noqa: BLE001 - each transport has its own errors
+                sender.close()
                 if not complained:
                     logger.warning(
                         "No answer from the broker (%s); trying again until it is there.", explain(error)
                     )
                     complained = True
-                self._stop_probe.wait(backoff)
+                self._stop_knocking.wait(backoff)
                 backoff = min(2 * backoff, MAX_BACKOFF)
             else:
-                self._broker_is_back(log=complained)
+                self._broker_is_there(sender, log=complained)
                 return
-            finally:
-                sender.close()
 
-    def _broker_is_back(self, *, log: bool) -> None:
+    def _broker_is_there(self, sender: PlainSender, *, log: bool) -> None:
+        """Take up work again; the connection that was made goes to the next thread."""
         if log:
             logger.warning("The broker is there again.")
         with self._lock:
-            self._probe = None
+            self._knocker = None
             self._ready = True
+            if self._threads or self._closing:
+                sender.close()
+            else:
+                self._connected.append(sender)
         self._clock.wake()
 
 

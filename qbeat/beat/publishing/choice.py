@@ -1,0 +1,27 @@
+"""Chooses the way to the app's broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from celery import Celery
+
+from qbeat.beat.clock import Clock
+from qbeat.beat.publishing.base import Publisher
+from qbeat.beat.publishing.marked import MarkedSender
+from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, driver_of
+from qbeat.beat.publishing.pool import PooledPublisher
+
+
+def publisher_for(app: Celery, clock: Clock, now: Callable[[], int]) -> Publisher:
+    """Return the publisher for the app's broker: exactly once on Redis, with confirms where there are any.
+
+    ``now`` gives the time that firings are published at, in microseconds since the epoch.
+    """
+    scheduler = PlainScheduler(app)
+    kind = MarkedSender if driver_of(app) == "redis" else PlainSender
+
+    def make_sender() -> PlainSender:
+        return kind(app, scheduler)
+
+    return PooledPublisher(make_sender, clock, now)

@@ -1,0 +1,103 @@
+"""Publishing exactly once on a Redis broker: a mark beside the queue keeps each entry's last fire time.
+
+One script compares the mark, pushes and moves it. A firing that is published again after a crash finds the
+mark where the first try left it, and sends nothing. This rests on the order in which an entry's firings are
+published, which the outbox keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final, cast
+
+import redis
+from celery import Celery
+
+from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.capture import Capture
+from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, explain
+from qbeat.store.records import AUTO, Firing, Message
+
+MARKS: Final = "qbeat:marks"
+"""The hash of marks, in the broker's database."""
+
+_SCRIPT: Final = files(__package__).joinpath("push_marked.lua").read_text("utf-8")
+
+Answer = tuple[Verdict, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A firing's messages, ready to be pushed."""
+
+    firing: Firing
+    messages: Sequence[Message]
+
+
+class MarkedSender(PlainSender):
+    """Lets Celery render each firing, captures what would be pushed, and pushes a batch through the script."""
+
+    exactly_once = True
+    batch = 100
+
+    def __init__(self, app: Celery, scheduler: PlainScheduler) -> None:
+        super().__init__(app, scheduler)
+        self._capture: Capture | None = None
+        self._push: Any = None
+
+    def connect(self) -> None:
+        if self.is_connected:
+            return
+        super().connect()
+        channel = self._producer.channel
+        self._capture = Capture(channel)
+        # A client of its own on the channel's connections: Kombu's would put its key prefix before the marks.
+        client = redis.Redis(connection_pool=channel.pool)
+        self._push = client.register_script(_SCRIPT)
+
+    def send(self, jobs: Sequence[Job]) -> list[Answer]:
+        answers: list[Answer | None] = []
+        rendered: list[Rendered] = []
+        for job in jobs:
+            answer = self._render(job, rendered)
+            answers.append(answer)
+        pushed = self._push_all(rendered) if rendered else (Verdict.PUBLISHED, None)
+        return [pushed if answer is None else answer for answer in answers]
+
+    def _render(self, job: Job, rendered: list[Rendered]) -> Answer | None:
+        """Render one firing; return the answer if that is already how it ended."""
+        if self._capture is not None:
+            self._capture.reset()
+        verdict, error = self.send_one(job)
+        if verdict is not Verdict.PUBLISHED:
+            return verdict, error
+        capture = cast("Capture", self._capture)
+        if not capture.messages:
+            # Run eagerly, dropped by a router, or let out by Kombu's own way: nothing is left to push.
+            return verdict, None
+        rendered.append(Rendered(job.firing, capture.messages))
+        return None
+
+    def _push_all(self, rendered: Sequence[Rendered]) -> Answer:
+        try:
+            self._push(keys=[MARKS], args=_arguments(rendered))
+        except (redis.RedisError, OSError) as error:
+            self.close()
+            return Verdict.UNCERTAIN, explain(error)
+        return Verdict.PUBLISHED, None
+
+
+def _arguments(rendered: Sequence[Rendered]) -> list[str | int]:
+    arguments: list[str | int] = []
+    for one in rendered:
+        arguments += [mark_field(one.firing), one.firing.fire_time, len(one.messages)]
+        for message in one.messages:
+            arguments += [message.key, message.payload]
+    return arguments
+
+
+def mark_field(firing: Firing) -> str:
+    """Return the field of a firing's entry and lane in the hash of marks."""
+    return firing.uid if firing.lane == AUTO else f"{firing.uid}|{firing.lane}"
