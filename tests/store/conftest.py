@@ -34,7 +34,7 @@ def world_of(kind: str, request: pytest.FixtureRequest, folder: Path, opened: Ex
     def connect() -> Store:
         return opened.enter_context(open_store(url, clock=clock))
 
-    return World(kind, connect, clock)
+    return World(kind, connect, clock, url)
 
 
 @pytest.fixture(params=KINDS)
@@ -54,3 +54,11 @@ def store(world: World) -> Store:
 def clock(world: World) -> Clock:
     """The clock of the empty store."""
     return world.clock
+
+
+@pytest.fixture
+def url(world: World) -> str:
+    """Where other processes find the empty store; the test is not for stores that they cannot."""
+    if world.url is None:
+        pytest.skip("a store in memory belongs to one process")
+    return world.url

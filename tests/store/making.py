@@ -45,6 +45,7 @@ class World:
     kind: str
     connect: Callable[[], Store]
     clock: Clock = field(default_factory=Clock)
+    url: str | None = None
 
 
 def uid_of(name: str) -> str:
