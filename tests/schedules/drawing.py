@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from hypothesis import strategies as st
@@ -31,36 +31,38 @@ DAY_NAMES = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 zones = st.one_of(st.sampled_from(LIVELY_ZONES), st.sampled_from(ZONES))
 
 
-@lru_cache(maxsize=4096)
-def changes_of(zone: str, year: int) -> tuple[int, ...]:
-    """Return the minutes (since the epoch) at which a zone's offset changes within a year, found by halving."""
+@cache
+def changes_of(zone: str) -> list[int]:
+    """Return the minutes (since the epoch) at which a zone's offset changes, found by halving; none are a week apart."""
     info = ZoneInfo(zone)
 
     def offset(minute: int) -> timedelta | None:
         return datetime.fromtimestamp(minute * 60, UTC).astimezone(info).utcoffset()
 
-    begin = int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) // 60
     found = []
-    for start in range(begin, begin + 366 * DAY_MINUTES, DAY_MINUTES):
-        low, high = start, start + DAY_MINUTES
+    for start in range(_begin(FIRST_YEAR), _begin(LAST_YEAR), 3 * DAY_MINUTES):
+        low, high = start, start + 3 * DAY_MINUTES
         if offset(low) != offset(high):
             while high - low > 1:
                 middle = (low + high) // 2
                 low, high = (middle, high) if offset(middle) == offset(low) else (low, middle)
             found.append(high)
-    return tuple(found)
+    return found
+
+
+def _begin(year: int) -> int:
+    return int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) // 60
 
 
 @st.composite
 def minutes_of(draw: st.DrawFn, zone: str) -> int:
     """Draw an instant in minutes, most often within two days of a clock change of the zone."""
-    year = draw(st.integers(FIRST_YEAR, LAST_YEAR - 1))
-    changes = changes_of(zone, year)
-    if changes and draw(st.integers(0, 3)):
-        change: int = draw(st.sampled_from(list(changes)))
-        return change + draw(st.integers(-2 * DAY_MINUTES, 2 * DAY_MINUTES))
-    begin = int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) // 60
-    return begin + draw(st.integers(0, 365 * DAY_MINUTES))
+    changes = changes_of(zone)
+    if changes and draw(st.sampled_from([True, True, True, False])):
+        return changes[draw(st.integers(0, len(changes) - 1))] + draw(
+            st.integers(-2 * DAY_MINUTES, DAY_MINUTES)
+        )
+    return draw(st.integers(_begin(FIRST_YEAR) + 3 * DAY_MINUTES, _begin(LAST_YEAR)))
 
 
 @st.composite
@@ -91,6 +93,18 @@ def plain_fields(draw: st.DrawFn, *, either: bool | None = None) -> Fields:
         days=Days(dom=dom, dow=dow, either=both if either is None else either and both),
     )
     return fields if fields.ever_fires() else replace(fields, days=Days())
+
+
+@st.composite
+def busy_fields(draw: st.DrawFn) -> Fields:
+    """Draw field sets that name few hours, near those at which clocks change, on most days."""
+    hours = draw(
+        st.one_of(
+            st.just(frozenset(range(24))), st.frozensets(st.sampled_from([0, 1, 2, 3, 4, 23]), min_size=1)
+        )
+    )
+    dow = draw(st.one_of(st.just(ALL_WEEKDAYS), st.frozensets(st.integers(0, 6), min_size=4)))
+    return Fields(minutes=draw(_subset(0, 59)), hours=hours, days=Days(dow=dow))
 
 
 @st.composite

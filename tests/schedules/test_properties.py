@@ -23,6 +23,7 @@ from qbeat.schedules.cron_policy import FIELDS
 from qbeat.schedules.search import ALL_DAYS, ALL_WEEKDAYS, HORIZON_YEARS, Days, Fields, compiled
 from qbeat.schedules.zones import DAY, HOUR, MINUTE, Zone, zone
 from tests.schedules.drawing import (
+    busy_fields,
     cron_spellings,
     cron_text,
     drawn_cron,
@@ -37,6 +38,7 @@ from tests.schedules.oracle import DAY_MINUTES, MINUTE_US, fire_times, matches
 
 folds = st.sampled_from(["once", "every"])
 gaps = st.sampled_from(["fire", "skip"])
+any_fields = st.one_of(busy_fields(), busy_fields(), plain_fields())
 short_spans = st.integers(0, 3 * DAY)
 
 
@@ -50,7 +52,7 @@ def walk(schedule: Schedule, after: int, until: int) -> list[int]:
     return found
 
 
-@given(plain_fields(), zones_and_instants(), folds, gaps, short_spans)
+@given(any_fields, zones_and_instants(), folds, gaps, short_spans)
 def test_the_next_fire_time_is_later_and_never_runs_backwards(
     fields: Fields, where: tuple[str, int], fold: str, gap: str, later: int
 ) -> None:
@@ -63,7 +65,7 @@ def test_the_next_fire_time_is_later_and_never_runs_backwards(
         assert first <= second
 
 
-@given(plain_fields(), zones_and_instants(), folds, gaps, st.floats(0, 1, exclude_max=True))
+@given(any_fields, zones_and_instants(), folds, gaps, st.floats(0, 1, exclude_max=True))
 def test_the_answer_stays_the_same_until_it_comes(
     fields: Fields, where: tuple[str, int], fold: str, gap: str, part: float
 ) -> None:
@@ -77,7 +79,7 @@ def test_the_answer_stays_the_same_until_it_comes(
 
 
 @settings(max_examples=150)
-@given(plain_fields(), zones.flatmap(lambda name: st.tuples(st.just(name), minutes_of(name))), folds, gaps)
+@given(any_fields, zones.flatmap(lambda name: st.tuples(st.just(name), minutes_of(name))), folds, gaps)
 def test_the_fire_times_of_three_days_are_those_of_a_walk_over_every_minute(
     fields: Fields, where: tuple[str, int], fold: str, gap: str
 ) -> None:
@@ -99,7 +101,7 @@ def test_special_days_fall_where_a_walk_over_every_minute_finds_them(
     assert walk(schedule, begin * MINUTE_US - 1, end * MINUTE_US - 1) == [at * MINUTE_US for at in expected]
 
 
-@given(plain_fields(), zones_and_instants(), st.tuples(short_spans, short_spans))
+@given(any_fields, zones_and_instants(), st.tuples(short_spans, short_spans))
 def test_a_span_splits_at_any_instant(fields: Fields, where: tuple[str, int], spans: tuple[int, int]) -> None:
     name, begin = where
     middle, end = begin + spans[0], begin + sum(spans)
@@ -129,7 +131,7 @@ def test_a_schedule_of_all_hours_fires_whenever_the_clock_matches_and_only_then(
     assert found == shown
 
 
-@given(plain_fields(), zones.flatmap(lambda name: st.tuples(st.just(name), minutes_of(name))))
+@given(any_fields, zones.flatmap(lambda name: st.tuples(st.just(name), minutes_of(name))))
 def test_each_named_time_happens_exactly_once_when_the_clock_first_shows_it_or_a_later_one(
     fields: Fields, where: tuple[str, int]
 ) -> None:
@@ -393,7 +395,7 @@ def _answers(**environment: str) -> str:
     return ran.stdout
 
 
-@given(plain_fields(), zones_and_instants(), st.integers(0, MINUTE_US - 1))
+@given(any_fields, zones_and_instants(), st.integers(0, MINUTE_US - 1))
 def test_asking_within_a_minute_gives_one_answer_unless_a_fire_time_lies_between(
     fields: Fields, where: tuple[str, int], later: int
 ) -> None:
