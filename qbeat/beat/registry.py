@@ -116,7 +116,7 @@ class Registry:
 
     def _new(self, entry: Entry, now: int) -> EntryRecord:
         anchor = entry.last_run_at if entry.last_run_at is not None else now
-        upcoming = entry.schedule.next_us(anchor, anchor)
+        upcoming, due_at = _upcoming(entry, anchor, anchor)
         return EntryRecord(
             name=entry.name,
             uid=uuid.uuid4().hex,
@@ -130,7 +130,7 @@ class Registry:
             anchor=anchor,
             cursor=anchor,
             next_fire_time=upcoming,
-            due_at=upcoming,
+            due_at=due_at,
         )
 
     def _update(self, entry: Entry, record: EntryRecord, now: int) -> Change:
@@ -143,7 +143,7 @@ class Registry:
             skips = _superseded(record, until=cursor)
         if rescheduled:
             anchor = cursor
-        upcoming = entry.schedule.next_us(cursor, anchor)
+        upcoming, due_at = _upcoming(entry, cursor, anchor)
         updated = replace(
             record,
             task=entry.task,
@@ -155,7 +155,7 @@ class Registry:
             anchor=anchor,
             cursor=cursor,
             next_fire_time=upcoming,
-            due_at=upcoming,
+            due_at=due_at,
             retired_at=None,
         )
         return Change(updated, record.revision, record.cursor, skips)
@@ -163,6 +163,17 @@ class Registry:
     def _retirement(self, record: EntryRecord, now: int) -> Change:
         retired = replace(record, retired_at=now, due_at=None, next_fire_time=None)
         return Change(retired, record.revision, record.cursor)
+
+
+def _upcoming(entry: Entry, cursor: int, anchor: int) -> tuple[int | None, int | None]:
+    """Return the next fire time and when to look at the entry."""
+    try:
+        upcoming = entry.schedule.next_us(cursor, anchor)
+    except Exception:
+        # A schedule of the user's own may raise anything; the scheduler asks it again.
+        logger.exception("entry %r: its schedule cannot say when it fires.", entry.name)
+        return None, cursor
+    return upcoming, upcoming
 
 
 def _superseded(record: EntryRecord, until: int) -> tuple[Skip, ...]:

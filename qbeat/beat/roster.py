@@ -37,6 +37,7 @@ class Roster:
         self._shares = shares
         self._tracked: dict[str, Tracked] = {}
         self._timeline = Timeline()
+        self._postponed: dict[str, int] = {}
 
     def get(self, uid: str) -> Tracked | None:
         """Return what is known of an entry, ``None`` if it is not this replica's to fire."""
@@ -73,8 +74,13 @@ class Roster:
         self._place(tracked)
 
     def postpone(self, tracked: Tracked, until: int) -> None:
-        """Look at an entry again at ``until``."""
+        """Look at an entry again at ``until``, and do not let a sweep find it before."""
+        self._postponed[tracked.uid] = until
         self._timeline.place(tracked.uid, until)
+
+    def is_postponed(self, uid: str, now: int) -> bool:
+        """Whether the entry is to be left alone at ``now``."""
+        return self._postponed.get(uid, now) > now
 
     def _follow_one(self, record: EntryRecord) -> Tracked | None:
         entry = self._entries.get(record.name)

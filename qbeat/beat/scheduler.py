@@ -191,6 +191,8 @@ class Scheduler:
         return next_due is not None and next_due < self._time.now() - round(self._timings.sweep * SECOND)
 
     def _is_fair_game(self, record: EntryRecord, now: int) -> bool:
+        if self._roster.is_postponed(record.uid, now):
+            return False
         if not self._shares.is_looked_after(record.uid):
             return True
         assert record.due_at is not None
