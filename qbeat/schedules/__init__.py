@@ -11,22 +11,46 @@ from typing import TYPE_CHECKING, Any, Final
 from qbeat.schedules.base import Schedule, ScheduleError
 
 if TYPE_CHECKING:
+    from qbeat.schedules.bounds import Bounded
+    from qbeat.schedules.calendars import Calendar
     from qbeat.schedules.cron import Cron
     from qbeat.schedules.crontab import Crontab
+    from qbeat.schedules.exclusions import ExceptDays, ExceptWhen
+    from qbeat.schedules.holiday_days import Holidays
     from qbeat.schedules.interval import Interval
     from qbeat.schedules.once import Once
+    from qbeat.schedules.rrule import RRule
     from qbeat.schedules.solar import Solar
 
 _HOMES: Final = {
+    "Bounded": "bounds",
+    "Calendar": "calendars",
     "Cron": "cron",
     "Crontab": "crontab",
+    "ExceptDays": "exclusions",
+    "ExceptWhen": "exclusions",
+    "Holidays": "holiday_days",
     "Interval": "interval",
     "Once": "once",
     "RRule": "rrule",
     "Solar": "solar",
 }
 
-__all__ = ["Cron", "Crontab", "Interval", "Once", "Schedule", "ScheduleError", "Solar"]
+__all__ = [
+    "Bounded",
+    "Calendar",
+    "Cron",
+    "Crontab",
+    "ExceptDays",
+    "ExceptWhen",
+    "Holidays",
+    "Interval",
+    "Once",
+    "RRule",
+    "Schedule",
+    "ScheduleError",
+    "Solar",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,9 @@ KINDS: Final[dict[str, str]] = {
     "solar": "qbeat.schedules.solar:Solar",
     "once": "qbeat.schedules.once:Once",
     "rrule": "qbeat.schedules.rrule:RRule",
+    "bounded": "qbeat.schedules.bounds:Bounded",
+    "except_days": "qbeat.schedules.exclusions:ExceptDays",
+    "except_when": "qbeat.schedules.exclusions:ExceptWhen",
 }
 """Where the class of each kind lives; it is imported when the first schedule of the kind is read."""
 

@@ -1,0 +1,286 @@
+"""One recurrence rule on walls: the next one after any wall, at a cost that does not grow with the rule's age.
+
+dateutil expands the rule. It can only walk from the rule's start, so each search begins at a start that is moved
+forward by whole intervals to shortly before the wall that is asked about; for that, everything that a rule takes
+from its start (the weekday, the time of day) is written into it first.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple, Protocol
+
+from dateutil.rrule import rrulestr
+
+from qbeat.schedules.base import SECOND, ScheduleError
+from qbeat.schedules.zones import DAY, HOUR, MINUTE, naive_of, wall_of
+
+MOST_COUNTED: Final = 20_000
+"""The largest COUNT; its last occurrence is found by counting, once."""
+
+MOST_STEPS: Final = 1_000_000
+"""The largest INTERVAL."""
+
+_FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
+_FINE: Final = _FREQUENCIES[4:]
+_LENGTHS: Final = {"WEEKLY": 7 * DAY, "DAILY": DAY, "HOURLY": HOUR, "MINUTELY": MINUTE, "SECONDLY": SECOND}
+_WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+_DAYS_FROM_START: Final = ("BYWEEKNO", "BYYEARDAY", "BYMONTHDAY", "BYDAY", "BYEASTER")
+_DAY_PARTS: Final = ("BYMONTH", *_DAYS_FROM_START)
+_TIME_PARTS: Final = ("BYHOUR", "BYMINUTE", "BYSECOND")
+_LAST_WALL: Final = wall_of(datetime(9000, 1, 1))  # noqa: DTZ001 -- a wall
+_AHEAD: Final = 64
+_AHEAD_SPAN: Final = 400 * DAY
+_DAYS_TRIED: Final = 4000
+_COUNTED_DAYS: Final = 400 * 366
+_MOST_TIMES_TO_CHOOSE_FROM: Final = 100
+_RANGES: Final[Mapping[str, tuple[int, int, bool]]] = {
+    "BYSECOND": (0, 59, False),
+    "BYMINUTE": (0, 59, False),
+    "BYHOUR": (0, 23, False),
+    "BYMONTHDAY": (1, 31, True),
+    "BYYEARDAY": (1, 366, True),
+    "BYWEEKNO": (1, 53, True),
+    "BYMONTH": (1, 12, False),
+    "BYSETPOS": (1, 366, True),
+    "BYEASTER": (0, 366, True),
+}
+"""The least and the largest number of each list, and whether it may count from the end."""
+
+
+class Recurrence:
+    """The occurrences of one RRULE, as walls in ascending order, its COUNT and a last wall included."""
+
+    def __init__(self, parts: Mapping[str, str], start: int) -> None:
+        """Take the parts of the rule by their RFC names and the start as a wall; raise ``ScheduleError``."""
+        _check(parts)
+        self._expansion = _expansion(_explicit(parts, naive_of(start)), start)
+        self._start = start
+        if self._expansion.next_wall(start - 1) is None:
+            raise _error(
+                "the rule has no occurrence: this can never fire", "choose days and times that exist"
+            )
+        self._until = _LAST_WALL if "COUNT" not in parts else self._last_counted(int(parts["COUNT"]))
+
+    def next_wall(self, after: int) -> int | None:
+        """Return the first occurrence strictly later than the wall ``after``."""
+        if after >= self._until:
+            return None
+        found = self._expansion.next_wall(max(after, self._start - 1))
+        return found if found is not None and found <= self._until else None
+
+    def _last_counted(self, count: int) -> int:
+        """Return the occurrence that COUNT ends with, or a wall four centuries on where it is never reached."""
+        end = min(self._start + _COUNTED_DAYS * DAY, _LAST_WALL)
+        wall = self._start - 1
+        for _ in range(count):
+            following = self._expansion.next_wall(wall)
+            if following is None or following > end:
+                return end
+            wall = following
+        return wall
+
+
+class _Expansion(Protocol):
+    def next_wall(self, after: int) -> int | None: ...
+
+
+class _Known(NamedTuple):
+    """All occurrences in ``(after, walls[-1]]``."""
+
+    after: int
+    walls: list[int]
+
+
+class _Walk:
+    """A rule that dateutil expands, some occurrences ahead of the one that is asked for."""
+
+    def __init__(self, parts: Mapping[str, str], start: int) -> None:
+        self._frequency = parts["FREQ"]
+        self._interval = int(parts.get("INTERVAL", "1"))
+        self._start = start
+        self._rule = _dateutil_rule(parts, start)
+        self._known = _Known(0, [0])
+
+    def next_wall(self, after: int) -> int | None:
+        known = self._known
+        if not known.after <= after < known.walls[-1]:
+            walls = self._look(after)
+            if not walls:
+                return None
+            known = self._known = _Known(after, walls)
+        return known.walls[bisect_right(known.walls, after)]
+
+    def _look(self, after: int) -> list[int]:
+        """Return the occurrences after a wall: a few, and no further than the first one beyond a year."""
+        found: list[int] = []
+        for wall in self._walls_around(after):
+            if wall > after:
+                found.append(wall)
+                if len(found) == _AHEAD or wall > after + _AHEAD_SPAN:
+                    break
+        return found
+
+    def _walls_around(self, wall: int) -> Iterator[int]:
+        """Yield the occurrences in order, from one interval before ``wall`` or earlier."""
+        if wall >= _LAST_WALL:
+            return
+        try:
+            for occurrence in self._rule.replace(dtstart=naive_of(self._moved_start(wall))):
+                yield wall_of(occurrence)
+        except ValueError as error:
+            raise _error(
+                f"RRULE: {error}", "this can never fire: choose times that the interval reaches"
+            ) from None
+
+    def _moved_start(self, wall: int) -> int:
+        """Return the start moved forward by whole intervals, to at least one interval before ``wall``."""
+        length = _LENGTHS.get(self._frequency)
+        if length is not None:
+            step = length * self._interval
+            return self._start + max(0, (wall - self._start) // step - 1) * step
+        start, target = naive_of(self._start), naive_of(max(wall, self._start))
+        step = self._interval * (12 if self._frequency == "YEARLY" else 1)
+        months = (target.year - start.year) * 12 + target.month - start.month
+        months = max(0, months // step - 1) * step
+        if months == 0:
+            return self._start
+        year, month = divmod(start.year * 12 + start.month - 1 + months, 12)
+        return wall_of(start.replace(year=year, month=month + 1, day=1))
+
+
+class _TimesOfDay:
+    """The same times on each day: every combination of the hours, minutes and seconds of a rule."""
+
+    def __init__(self, parts: Mapping[str, str]) -> None:
+        hours, minutes, seconds = (sorted(set(_numbers(parts[name]))) for name in _TIME_PARTS)
+        self._times = [(h * 60 + m) * MINUTE + s * SECOND for h in hours for m in minutes for s in seconds]
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def next_wall(self, after: int) -> int:
+        day, time = divmod(after, DAY)
+        i = bisect_right(self._times, time)
+        return (day + 1) * DAY + self._times[0] if i == len(self._times) else day * DAY + self._times[i]
+
+
+class _DayByDay:
+    """A rule whose days and whose times of day are searched apart, so that neither is walked through in vain."""
+
+    def __init__(self, days: _Expansion, times: _Expansion) -> None:
+        self._days = days  # at 00:00 of each
+        self._times = times
+
+    def next_wall(self, after: int) -> int | None:
+        earliest = after // DAY * DAY
+        for _ in range(_DAYS_TRIED):
+            day = self._days.next_wall(earliest - 1)
+            if day is None:
+                return None
+            found = self._times.next_wall(max(after, day - 1))
+            if found is None or found < day + DAY:
+                return found
+            earliest = found // DAY * DAY
+        return None
+
+
+def _expansion(parts: dict[str, str], start: int) -> _Expansion:
+    if "BYSETPOS" in parts:
+        _refuse_positions(parts)
+    midnight = start // DAY * DAY
+    has_days = any(name in parts for name in _DAY_PARTS)
+    if parts["FREQ"] in _FINE:
+        rest = {name: value for name, value in parts.items() if name not in _DAY_PARTS}
+        times = _Walk(rest, start)
+        return _DayByDay(_days_of_year(parts, midnight), times) if has_days else times
+    if has_days and _days_of_year(parts, midnight).next_wall(midnight - 1) is None:
+        raise _error("RRULE asks for a day that no year has: this can never fire", "choose days that exist")
+    times_of_day = _TimesOfDay(parts)
+    if "BYSETPOS" in parts:
+        if len(times_of_day) > _MOST_TIMES_TO_CHOOSE_FROM:
+            raise _error(f"BYSETPOS chooses from {len(times_of_day)} times a day", "give fewer times")
+        return _Walk(parts, start)
+    return _DayByDay(_Walk(parts | dict.fromkeys(_TIME_PARTS, "0"), midnight), times_of_day)
+
+
+def _days_of_year(parts: Mapping[str, str], midnight: int) -> _Walk:
+    """Return the days that the parts allow, whatever the frequency and the interval."""
+    days = {name: parts[name] for name in (*_DAY_PARTS, "WKST") if name in parts}
+    if not any(name in days for name in _DAYS_FROM_START):
+        days["BYMONTHDAY"] = ",".join(map(str, range(1, 32)))
+    start = naive_of(midnight).replace(month=1, day=1)
+    return _Walk({"FREQ": "YEARLY", **days, **dict.fromkeys(_TIME_PARTS, "0")}, wall_of(start))
+
+
+def _explicit(parts: Mapping[str, str], start: datetime) -> dict[str, str]:
+    """Return the rule with everything written out that it takes from its start (RFC 5545, 3.3.10)."""
+    frequency = _FREQUENCIES.index(parts["FREQ"])
+    taken = {}
+    if not any(name in parts for name in _DAYS_FROM_START):
+        taken = {
+            "YEARLY": {"BYMONTH": str(start.month), "BYMONTHDAY": str(start.day)},
+            "MONTHLY": {"BYMONTHDAY": str(start.day)},
+            "WEEKLY": {"BYDAY": _WEEKDAYS[start.weekday()]},
+        }.get(parts["FREQ"], {})
+    times = zip(_TIME_PARTS, (start.hour, start.minute, start.second), (4, 5, 6), strict=True)
+    taken |= {name: str(value) for name, value, finest in times if frequency < finest}
+    return taken | {name: value for name, value in parts.items() if name not in {"COUNT", "UNTIL"}}
+
+
+def _dateutil_rule(parts: Mapping[str, str], start: int) -> Any:
+    text = ";".join(f"{name}={value}" for name, value in parts.items())
+    try:
+        return rrulestr(text, dtstart=naive_of(start))
+    except (ValueError, TypeError) as error:
+        raise _error(f"RRULE: {error}", "write it as RFC 5545 does") from None
+
+
+def _check(parts: Mapping[str, str]) -> None:
+    if parts["FREQ"] not in _FREQUENCIES:
+        raise _error(f"RRULE has FREQ={parts['FREQ'][:40]}", f"one of: {', '.join(_FREQUENCIES)}")
+    for name, most in (("INTERVAL", MOST_STEPS), ("COUNT", MOST_COUNTED)):
+        if name in parts and not (
+            parts[name].isascii() and parts[name].isdigit() and 1 <= int(parts[name][:9]) <= most
+        ):
+            raise _error(f"RRULE has {name}={parts[name][:40]}", f"give a whole number from 1 to {most}")
+    for name in sorted(_RANGES.keys() & parts.keys()):
+        _check_list(name, parts[name])
+    if parts["FREQ"] not in {"YEARLY", "MONTHLY"} and re.search(r"\d", parts.get("BYDAY", "")):
+        raise _error(
+            f"RRULE numbers the days of BYDAY={parts['BYDAY'][:40]}", "use FREQ=MONTHLY or FREQ=YEARLY"
+        )
+
+
+def _refuse_positions(parts: Mapping[str, str]) -> None:
+    """Refuse a BYSETPOS whose positions lie beyond what a period can hold: dateutil would look for them forever."""
+    size = 1
+    for name, finest in zip(_TIME_PARTS, (4, 5, 6), strict=True):
+        if _FREQUENCIES.index(parts["FREQ"]) < finest:
+            size *= len(set(_numbers(parts[name])))
+    size *= {"YEARLY": 366, "MONTHLY": 31, "WEEKLY": 7}.get(parts["FREQ"], 1)
+    if all(abs(position) > size for position in _numbers(parts["BYSETPOS"])):
+        raise _error(
+            f"BYSETPOS={parts['BYSETPOS'][:40]} chooses from at most {size}: this can never fire",
+            f"give positions up to {size}",
+        )
+
+
+def _check_list(name: str, text: str) -> None:
+    least, most, from_end = _RANGES[name]
+    for item in text.split(","):
+        if not re.fullmatch(r"[+-]?[0-9]{1,3}", item) or not least <= abs(int(item)) <= most:
+            raise _error(f"RRULE has {name}={item[:40]}", f"give numbers from {least} to {most}")
+        if item.startswith("-") and not from_end:
+            raise _error(f"RRULE has {name}={item}", "give numbers without a sign")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(item) for item in text.split(",")]
+
+
+def _error(problem: str, cure: str) -> ScheduleError:
+    return ScheduleError(problem, field="text", cure=cure)
