@@ -59,9 +59,8 @@ def minutes_of(draw: st.DrawFn, zone: str) -> int:
     """Draw an instant in minutes, most often within two days of a clock change of the zone."""
     changes = changes_of(zone)
     if changes and draw(st.sampled_from([True, True, True, False])):
-        return changes[draw(st.integers(0, len(changes) - 1))] + draw(
-            st.integers(-2 * DAY_MINUTES, DAY_MINUTES)
-        )
+        change = changes[draw(st.integers(0, len(changes) - 1))]
+        return change + draw(st.one_of(st.integers(-30, 150), st.integers(-2 * DAY_MINUTES, DAY_MINUTES)))
     return draw(st.integers(_begin(FIRST_YEAR) + 3 * DAY_MINUTES, _begin(LAST_YEAR)))
 
 
