@@ -1,0 +1,52 @@
+"""Where store and broker are one Redis: messages that the claim itself pushes, in its own atomic step."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+
+from celery import Celery
+
+from qbeat.beat.entries import Entry
+from qbeat.beat.instants import iso
+from qbeat.beat.publishing.marked import MarkedSender
+from qbeat.beat.publishing.plain import PlainScheduler
+from qbeat.beat.publishing.templates import Templates
+from qbeat.store.base import Store
+from qbeat.store.records import Message
+
+logger = logging.getLogger("qbeat.publishing")
+
+
+class Fusion:
+    """Fills in the messages of ordinary entries before they are claimed; used by the loop's thread."""
+
+    def __init__(self, app: Celery) -> None:
+        self._sender = MarkedSender(app, PlainScheduler(app))
+        self._templates = Templates(app, self._sender.render)
+
+    def refresh(self) -> None:
+        """Look whether anybody has begun to watch messages on their way; call it once for each batch."""
+        self._templates.refresh()
+
+    def message(self, entry: Entry, uid: str, fire_time: int, task_id: str) -> Message | None:
+        """Return the message of a firing, or ``None`` if it has to go the plain way."""
+        return self._templates.message(entry, uid, task_id, _iso(fire_time))
+
+    def close(self) -> None:
+        """Let go of the connection that templates are tried out on."""
+        self._sender.close()
+
+
+def fusion_for(app: Celery, store: Store) -> Fusion | None:
+    """Return how claims push messages, ``None`` unless the store can push into the app's broker."""
+    connection = app.connection_for_write()
+    url = connection.as_uri(include_password=True)
+    if not store.pushes_to(url):
+        return None
+    logger.info("Store and broker are the same Redis: claiming and publishing are one step.")
+    return Fusion(app)
+
+
+# One batch has few different fire times.
+_iso = lru_cache(maxsize=64)(iso)
