@@ -18,6 +18,8 @@ SECOND: Final = 1_000_000
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+_MICROSECOND: Final = timedelta(microseconds=1)
+
 COUNT_LIMIT: Final = 10_000
 """Beyond so many fire times a span says how many only where arithmetic can tell."""
 
@@ -26,12 +28,12 @@ def to_us(instant: datetime) -> int:
     """Return an aware datetime as microseconds since the epoch; a naive one is refused with ``ValueError``."""
     if instant.tzinfo is None:
         raise ValueError(f"{instant.isoformat()} has no time zone; give an aware datetime")
-    return (instant - EPOCH) // timedelta(microseconds=1)
+    return (instant - EPOCH) // _MICROSECOND
 
 
 def from_us(microseconds: int) -> datetime:
     """Return the aware UTC datetime of so many microseconds since the epoch."""
-    return EPOCH + timedelta(microseconds=microseconds)
+    return EPOCH + microseconds * _MICROSECOND
 
 
 class ScheduleError(ValueError):
