@@ -13,26 +13,34 @@ from celery.schedules import BaseSchedule, crontab, solar
 from celery.schedules import schedule as celery_schedule
 
 from qbeat.beat.entries import printable
+from qbeat.beat.policies import Policies
 from qbeat.schedules import Crontab, Interval, Schedule, ScheduleError
 from qbeat.schedules.base import from_us
 from qbeat.schedules.codec import shared
+from qbeat.schedules.wrapping import layers
 from qbeat.schedules.zones import zone
 
 MAX_POLLS: Final = 10_000
 """A schedule of the user's own that has not become due after so many looks ahead is taken for finished."""
 
 
-def compile_schedule(declared: Any, *, name: str, timezone: str, relative: bool = False) -> Schedule:
+def compile_schedule(
+    declared: Any, *, name: str, timezone: str, relative: bool = False, policies: Policies | None = None
+) -> Schedule:
     """Return the schedule that ``declared`` stands for, as the entry ``name`` of an app in ``timezone`` uses it.
 
     Accepted are seconds, a ``timedelta``, Celery's schedules, subclasses of ``BaseSchedule``, and qbeat's own;
-    anything else is a ``ScheduleError``.
+    anything else is a ``ScheduleError``. Bounds, exclusions, ``fold`` and ``gap`` come from ``policies``.
     """
-    schedule = _translate(declared, timezone, relative).resolve(name=name, timezone=timezone)
-    return schedule if isinstance(schedule, CustomSchedule) else shared(schedule)
+    policies = policies or Policies()
+    schedule = policies.apply(_translate(declared, timezone, relative, policies))
+    schedule = schedule.resolve(name=name, timezone=timezone)
+    return (
+        schedule if any(isinstance(layer, CustomSchedule) for layer in layers(schedule)) else shared(schedule)
+    )
 
 
-def _translate(declared: Any, timezone: str, relative: bool) -> Schedule:
+def _translate(declared: Any, timezone: str, relative: bool, policies: Policies) -> Schedule:
     if isinstance(declared, Schedule):
         return declared
     if isinstance(declared, (int, float, timedelta)) and not isinstance(declared, bool):
@@ -40,7 +48,7 @@ def _translate(declared: Any, timezone: str, relative: bool) -> Schedule:
     if _behaves_as(declared, celery_schedule, ("is_due", "remaining_estimate")):
         return Interval(declared.run_every, relative=bool(declared.relative))
     if _behaves_as(declared, crontab, ("is_due", "remaining_delta", "remaining_estimate")):
-        return _from_crontab(declared)
+        return _from_crontab(declared, policies)
     if _behaves_as(declared, solar, ("is_due", "remaining_estimate")):
         from qbeat.schedules.solar import Solar  # noqa: PLC0415 - few apps look at the sun
 
@@ -61,7 +69,7 @@ def _behaves_as(declared: Any, base: type, methods: Iterable[str]) -> bool:
     )
 
 
-def _from_crontab(declared: Any) -> Schedule:
+def _from_crontab(declared: Any, policies: Policies) -> Schedule:
     own_zone = vars(declared).get("tz")
     return Crontab.from_sets(
         minute=declared.minute,
@@ -70,6 +78,8 @@ def _from_crontab(declared: Any) -> Schedule:
         day_of_month=declared.day_of_month,
         month_of_year=declared.month_of_year,
         timezone=getattr(own_zone, "key", None),
+        fold=policies.fold,
+        gap=policies.gap,
     )
 
 

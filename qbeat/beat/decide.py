@@ -15,6 +15,7 @@ CATCH_UP_BATCH: Final = 100
 """With ``catch_up="all"``, so many firings are claimed at a time; the rest is due at once again."""
 
 _MICROSECOND: Final = timedelta(microseconds=1)
+_GRACE: Final = CATCH_UP_GRACE // _MICROSECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,44 @@ class Decision:
     next_fire_time: int | None
 
 
-def decide(schedule: Schedule, policies: Policies, *, anchor: int, cursor: int, now: int) -> Decision:
+def decide(
+    schedule: Schedule,
+    policies: Policies,
+    *,
+    anchor: int,
+    cursor: int,
+    now: int,
+    upcoming: int | None = None,
+    runs_left: int | None = None,
+) -> Decision:
     """Account for the fire times in ``(cursor, now]`` by the entry's policies.
 
     All instants are microseconds since the epoch. A fire time that lies further back than the catch-up
     window is ``missed``; of the others, ``catch_up`` says which are fired and which are ``coalesced``.
+    ``upcoming`` is the first fire time after the cursor, where the caller knows it. After ``runs_left`` more
+    firings (``None``: any number) the entry is finished.
     """
+    if upcoming is not None and upcoming <= now:
+        following = schedule.next_us(upcoming, anchor)
+        in_time = policies.catch_up_window is None and (
+            policies.catch_up != "skip" or now - upcoming < _GRACE
+        )
+        if in_time and (following is None or following > now) and runs_left is None:
+            # By far the most common case: one fire time is due, and nothing was missed.
+            return Decision((upcoming,), (), upcoming, following)
+    decision = _account(schedule, policies, anchor, cursor, now)
+    return decision if runs_left is None else _limited(decision, runs_left)
+
+
+def _limited(decision: Decision, runs_left: int) -> Decision:
+    fire_times = decision.fire_times[:runs_left]
+    if len(fire_times) < runs_left:
+        return decision
+    cursor = fire_times[-1] if fire_times else decision.cursor
+    return Decision(fire_times, decision.skips, cursor, None)
+
+
+def _account(schedule: Schedule, policies: Policies, anchor: int, cursor: int, now: int) -> Decision:
     missed, rest = _split(schedule, anchor, cursor, now, _window_start(policies, now))
     skips = _skip(missed, "missed")
     if rest is None:

@@ -202,14 +202,19 @@ class Dispatcher:
             self._unsettled_since = self._clock.monotonic()
 
 
+def log_fired(entry: Entry, firing: Firing, published_at: int) -> None:
+    """Write the one line that each firing gets."""
+    late = (published_at - firing.fire_time) / 1_000
+    logger.info(
+        "%s (%s) fired for %s, %.0f ms late, id %s",
+        *(entry.name, entry.task, iso(firing.fire_time), late, firing.task_id),
+    )
+
+
 def _log(result: Result, *, final: bool) -> None:
     firing, entry = result.job.firing, result.job.entry
     if result.verdict is Verdict.PUBLISHED:
-        late = (result.finished_at - firing.fire_time) / 1_000
-        logger.info(
-            "%s (%s) fired for %s, %.0f ms late, id %s",
-            *(entry.name, entry.task, iso(firing.fire_time), late, firing.task_id),
-        )
+        log_fired(entry, firing, result.finished_at)
     elif result.verdict is Verdict.FAILED:
         ending = "given up" if final else "it is tried again"
         logger.error(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, cast, get_args
 
-from qbeat.schedules.base import ScheduleError
+from qbeat.schedules.base import Schedule, ScheduleError
+from qbeat.schedules.bounds import Bounded
+from qbeat.schedules.calendars import Calendar
 from qbeat.schedules.durations import parse_duration
+from qbeat.schedules.exclusions import ExceptDays, ExceptWhen, Move
+from qbeat.schedules.jitter import Jitter, jitter_us, parse_jitter
 from qbeat.schedules.zones import zone_name
 
 CatchUp = Literal["latest", "skip", "all"]
@@ -25,7 +29,7 @@ class PolicyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What an entry does about the fire times that it could not keep."""
+    """How an entry fires beyond what its schedule says, and what it does about fire times that it could not keep."""
 
     catch_up: CatchUp = "latest"
     """``latest`` fires the newest missed fire time and coalesces the others, ``all`` fires each, ``skip`` none."""
@@ -35,6 +39,37 @@ class Policies:
     """What becomes of a firing of which a crash left open whether it was published: again, or never again."""
     timezone: str | None = None
     """The zone of the schedule, where it has none of its own; the app's by default."""
+    jitter: Jitter | None = None
+    """How much later than its fire time a firing may go out; the same on every replica."""
+    start: datetime | str | None = None
+    end: datetime | str | None = None
+    """Nothing fires before ``start`` or after ``end``; naive ones are local times in the entry's zone."""
+    max_runs: int | None = None
+    """The entry is finished after so many firings."""
+    exclude: Calendar | Schedule | None = None
+    """A calendar whose days off are left out, or a schedule that covers the times that are left out."""
+    move: Move = "skip"
+    """Where a fire time on a day off goes: nowhere, or to the next or previous working day."""
+    fold: Literal["once", "every"] = "once"
+    """Whether a named local time that the clock repeats fires on the second pass too."""
+    gap: Literal["fire", "skip"] = "fire"
+    """Whether a named local time that the clock skips fires when the clock comes out of the gap."""
+
+    def apply(self, schedule: Schedule) -> Schedule:
+        """Return ``schedule`` within the bounds and without the exclusions that the entry asks for."""
+        if isinstance(self.exclude, Calendar):
+            schedule = ExceptDays(schedule, self.exclude, self.move)
+        elif self.exclude is not None:
+            schedule = ExceptWhen(schedule, self.exclude)
+        if self.start is not None or self.end is not None or self.max_runs is not None:
+            schedule = Bounded(schedule, self.start, self.end, self.max_runs)
+        return schedule
+
+    def due_at(self, uid: str, schedule: Schedule, fire_time: int | None, anchor: int) -> int | None:
+        """Return when the firing of the entry ``uid`` for ``fire_time`` is to go out: then, or later by its jitter."""
+        if fire_time is None or self.jitter is None:
+            return fire_time
+        return fire_time + jitter_us(uid, fire_time, schedule.next_us(fire_time, anchor), self.jitter)
 
 
 def read_policies(option: object) -> Policies:
@@ -54,7 +89,22 @@ def read_policies(option: object) -> Policies:
         catch_up_window=_duration(option, "catch_up_window"),
         on_uncertain=cast("OnUncertain", _choice(option, "on_uncertain", "publish", get_args(OnUncertain))),
         timezone=_timezone(option),
+        jitter=None if option.get("jitter") is None else parse_jitter(option["jitter"]),
+        start=option.get("start"),
+        end=option.get("end"),
+        max_runs=option.get("max_runs"),
+        exclude=_exclusion(option),
+        move=cast("Move", _choice(option, "move", "skip", get_args(Move))),
+        fold=cast("Any", _choice(option, "fold", "once", ("once", "every"))),
+        gap=cast("Any", _choice(option, "gap", "fire", ("fire", "skip"))),
     )
+
+
+def _exclusion(option: Mapping[Any, Any]) -> Calendar | Schedule | None:
+    value = option.get("exclude")
+    if value is None or isinstance(value, (Calendar, Schedule)):
+        return value
+    raise PolicyError(f"exclude is {value!r}; give a Calendar, or a schedule that covers what is left out")
 
 
 def _choice(option: Mapping[Any, Any], key: str, default: str, choices: tuple[str, ...]) -> str:

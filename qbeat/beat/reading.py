@@ -198,7 +198,11 @@ def _entry(app: Celery, item: Item) -> Entry:
         name=item.name,
         task=task,
         schedule=compile_schedule(
-            schedule, name=item.name, timezone=timezone, relative=bool(declared.get("relative"))
+            schedule,
+            name=item.name,
+            timezone=timezone,
+            relative=bool(declared.get("relative")),
+            policies=policies,
         ),
         timezone=timezone,
         args=args,

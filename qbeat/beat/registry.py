@@ -116,10 +116,11 @@ class Registry:
 
     def _new(self, entry: Entry, now: int) -> EntryRecord:
         anchor = entry.last_run_at if entry.last_run_at is not None else now
-        upcoming, due_at = _upcoming(entry, anchor, anchor)
+        uid = uuid.uuid4().hex
+        upcoming, due_at = _upcoming(entry, uid, anchor, anchor)
         return EntryRecord(
             name=entry.name,
-            uid=uuid.uuid4().hex,
+            uid=uid,
             origin="declared",
             task=entry.task,
             schedule=entry.schedule.to_data(),
@@ -143,7 +144,7 @@ class Registry:
             skips = _superseded(record, until=cursor)
         if rescheduled:
             anchor = cursor
-        upcoming, due_at = _upcoming(entry, cursor, anchor)
+        upcoming, due_at = _upcoming(entry, record.uid, cursor, anchor)
         updated = replace(
             record,
             task=entry.task,
@@ -165,15 +166,15 @@ class Registry:
         return Change(retired, record.revision, record.cursor)
 
 
-def _upcoming(entry: Entry, cursor: int, anchor: int) -> tuple[int | None, int | None]:
+def _upcoming(entry: Entry, uid: str, cursor: int, anchor: int) -> tuple[int | None, int | None]:
     """Return the next fire time and when to look at the entry."""
     try:
         upcoming = entry.schedule.next_us(cursor, anchor)
+        return upcoming, entry.policies.due_at(uid, entry.schedule, upcoming, anchor)
     except Exception:
         # A schedule of the user's own may raise anything; the scheduler asks it again.
         logger.exception("entry %r: its schedule cannot say when it fires.", entry.name)
         return None, cursor
-    return upcoming, upcoming
 
 
 def _superseded(record: EntryRecord, until: int) -> tuple[Skip, ...]:

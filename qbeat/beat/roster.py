@@ -20,7 +20,11 @@ class Tracked:
     anchor: int
     cursor: int
     revision: int
+    next_fire_time: int | None
     due_at: int | None
+    """The next fire time plus jitter."""
+    runs: int
+    """How often it has fired."""
     fresh: bool = False
     """Whether it has been in this replica's share since it was read, so that nobody else has moved it."""
 
@@ -68,9 +72,12 @@ class Roster:
         """Return when the next entry of the share is due."""
         return self._timeline.next_due()
 
-    def advance(self, tracked: Tracked, cursor: int, due_at: int | None) -> None:
-        """Note that this replica has moved an entry's cursor."""
-        tracked.cursor, tracked.due_at = cursor, due_at
+    def advance(
+        self, tracked: Tracked, cursor: int, next_fire_time: int | None, due_at: int | None, runs: int = 0
+    ) -> None:
+        """Note that this replica has moved an entry's cursor and fired it ``runs`` times."""
+        tracked.cursor, tracked.next_fire_time, tracked.due_at = cursor, next_fire_time, due_at
+        tracked.runs += runs
         self._place(tracked)
 
     def postpone(self, tracked: Tracked, until: int) -> None:
@@ -88,7 +95,16 @@ class Roster:
             self._timeline.place(record.uid, None)
             self._tracked.pop(record.uid, None)
             return None
-        tracked = Tracked(entry, record.uid, record.anchor, record.cursor, record.revision, record.due_at)
+        tracked = Tracked(
+            entry,
+            record.uid,
+            record.anchor,
+            record.cursor,
+            record.revision,
+            record.next_fire_time,
+            record.due_at,
+            record.total_run_count,
+        )
         self._tracked[record.uid] = tracked
         self._place(tracked)
         return tracked

@@ -16,31 +16,28 @@ No step waits for a broker, and none costs more because entries exist that are n
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
+from qbeat.beat.claiming import Claimer
 from qbeat.beat.clock import Clock
-from qbeat.beat.decide import Decision, decide
 from qbeat.beat.dispatcher import Dispatcher
 from qbeat.beat.entries import Entry, generation_of
-from qbeat.beat.firing_ids import task_id_of
-from qbeat.beat.instants import iso
 from qbeat.beat.publishing.base import Publisher
+from qbeat.beat.publishing.fused import Fusion
 from qbeat.beat.registry import Registry
 from qbeat.beat.replicas import Shares, generations
-from qbeat.beat.roster import Roster, Tracked
+from qbeat.beat.roster import Roster
 from qbeat.beat.store_time import StoreTime
 from qbeat.beat.timings import Timings
 from qbeat.schedules.base import SECOND
 from qbeat.store.base import Store
-from qbeat.store.records import AUTO, Claim, EntryRecord, Firing, NewFiring, Pulse, ReplicaRecord, Won
+from qbeat.store.records import EntryRecord, Pulse, ReplicaRecord
 
 logger = logging.getLogger("qbeat")
 
 BATCH: Final = 500
 """Entries claimed in one step: a burst delays whatever is due next by no more than one such step."""
-BROKEN_ENTRY_PAUSE: Final = 60 * SECOND
-"""How long an entry whose schedule raises is left alone."""
 
 
 class Scheduler:
@@ -56,6 +53,7 @@ class Scheduler:
         replica: ReplicaRecord,
         timings: Timings | None = None,
         time: StoreTime | None = None,
+        fusion: Fusion | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -73,6 +71,15 @@ class Scheduler:
             clock=clock,
             time=self._time,
             timings=self._timings,
+        )
+        self._claimer = Claimer(
+            store,
+            self._roster,
+            self._dispatcher,
+            replica=replica.id,
+            clock=clock,
+            time=self._time,
+            fusion=fusion,
         )
         self._declared = False
         self._loaded = False
@@ -100,6 +107,7 @@ class Scheduler:
     def stop(self, timeout: float) -> None:
         """Finish the firings that are being published, settle them and leave; after the last tick, once."""
         self._dispatcher.close(timeout)
+        self._claimer.close()
         self._store.leave(self._replica.id)
 
     def _tick(self) -> float:
@@ -169,7 +177,7 @@ class Scheduler:
         if stale:
             # They were somebody else's until now: read how far they have come, then they are due or not.
             self._roster.follow(self._store.entries(stale))
-        self._claim([tracked for tracked in due if tracked.fresh], now)
+        self._claimer.claim([tracked for tracked in due if tracked.fresh], now)
 
     def _sweep_overdue(self) -> None:
         """Claim what is overdue in the store: left behind by a silent replica, or missed by a timeline."""
@@ -181,7 +189,7 @@ class Scheduler:
         now = self._time.now()
         overdue = self._store.overdue(now - round(timings.takeover_delay * SECOND), room)
         ours = [record for record in overdue if self._is_fair_game(record, now)]
-        self._claim(self._roster.follow(ours), now)
+        self._claimer.claim(self._roster.follow(ours), now)
         if ours and len(overdue) == room:
             self._next_sweep = monotonic
 
@@ -198,66 +206,6 @@ class Scheduler:
         assert record.due_at is not None
         return record.due_at < now - round(self._timings.watchdog_delay * SECOND)
 
-    def _claim(self, due: Iterable[Tracked], now: int) -> None:
-        wishes = [(tracked, claim) for tracked in due if (claim := self._claim_for(tracked, now)) is not None]
-        if not wishes:
-            return
-        started = self._clock.monotonic()
-        settlements = self._dispatcher.settlements_to_claim_with()
-        won = self._store.claim([claim for _, claim in wishes], settlements, replica=self._replica.id)
-        self._dispatcher.claimed_with(settlements)
-        firings: list[tuple[Firing, Entry]] = []
-        lost: list[str] = []
-        for (tracked, claim), outcome in zip(wishes, won, strict=True):
-            if outcome is Won.LOST:
-                lost.append(tracked.entry.name)
-                continue
-            self._roster.advance(tracked, claim.new_cursor, claim.due_at)
-            _log_skips(tracked.entry, claim)
-            if outcome is Won.YES:
-                firings += [(_firing(tracked, new), tracked.entry) for new in claim.firings]
-            else:
-                self._dispatcher.check_outbox_now()
-        if lost:
-            self._roster.follow(self._store.entries(lost))
-        self._dispatcher.publish(firings, started)
-
-    def _claim_for(self, tracked: Tracked, now: int) -> Claim | None:
-        decision = self._decide(tracked, now)
-        if decision is None:
-            return None
-        if not decision.fire_times and not decision.skips:
-            self._roster.advance(tracked, tracked.cursor, decision.next_fire_time)
-            return None
-        firings = tuple(
-            NewFiring(fire_time, task_id_of(tracked.uid, fire_time, AUTO))
-            for fire_time in decision.fire_times
-        )
-        return Claim(
-            uid=tracked.uid,
-            cursor=tracked.cursor,
-            revision=tracked.revision,
-            new_cursor=decision.cursor,
-            next_fire_time=decision.next_fire_time,
-            due_at=decision.next_fire_time,
-            firings=firings,
-            skips=decision.skips,
-        )
-
-    def _decide(self, tracked: Tracked, now: int) -> Decision | None:
-        entry = tracked.entry
-        try:
-            return decide(
-                entry.schedule, entry.policies, anchor=tracked.anchor, cursor=tracked.cursor, now=now
-            )
-        except Exception:
-            # A schedule of the user's own may raise anything; the other entries must run on.
-            logger.exception(
-                "entry %r: its schedule cannot say when it fires; looking again later.", entry.name
-            )
-            self._roster.postpone(tracked, now + BROKEN_ENTRY_PAUSE)
-            return None
-
     # --- waiting
 
     def _wait(self) -> float:
@@ -270,16 +218,3 @@ class Scheduler:
             if next_due is not None:
                 waits.append((next_due - self._time.now()) / SECOND)
         return max(0.0, min(waits))
-
-
-def _firing(tracked: Tracked, new: NewFiring) -> Firing:
-    return Firing(tracked.uid, tracked.entry.name, new.fire_time, AUTO, new.task_id)
-
-
-def _log_skips(entry: Entry, claim: Claim) -> None:
-    for skip in claim.skips:
-        count = "many" if skip.count is None else skip.count
-        logger.warning(
-            "%s: %s fire times from %s to %s are %s.",
-            *(entry.name, count, iso(skip.first), iso(skip.last), skip.reason),
-        )

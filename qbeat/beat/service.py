@@ -18,6 +18,7 @@ from qbeat import __version__
 from qbeat.beat.clock import Clock, SystemClock
 from qbeat.beat.entries import Entry, generation_of
 from qbeat.beat.publishing.choice import publisher_for
+from qbeat.beat.publishing.fused import fusion_for
 from qbeat.beat.scheduler import Scheduler
 from qbeat.beat.settings import Settings
 from qbeat.beat.store_time import StoreTime
@@ -58,6 +59,7 @@ class Service:
             replica=describe_replica(by_name.values(), self._clock.now()),
             timings=settings.timings,
             time=time,
+            fusion=fusion_for(app, store),
         )
         self._stopping = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -55,6 +56,14 @@ class QbeatGroup(click.Group):
             ctx.fail(f"There is no command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader of our output has gone (``qbeat history | head``); nothing must try to flush it again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OK
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         run = self.get_command(ctx, DEFAULT)
         assert run is not None
@@ -66,8 +75,9 @@ class QbeatGroup(click.Group):
         position = self._position_of_command(ctx, args)
         if position is not None:
             return [args[position], *args[:position], *args[position + 1 :]]
-        if any(argument in ctx.help_option_names or argument == "--version" for argument in args):
-            return args
+        for argument in args:
+            if argument in ctx.help_option_names or argument == "--version":
+                return [argument]
         return [DEFAULT, *args]
 
     def _position_of_command(self, ctx: click.Context, args: list[str]) -> int | None:
@@ -123,10 +133,6 @@ def invoke(args: list[str] | None = None) -> int:
     except (QbeatError, StoreUnavailable, StoreUnusable) as error:
         click.echo(f"qbeat: {error}", err=True)
         return _code_of(error)
-    except BrokenPipeError:
-        # The reader of our output has gone (``qbeat history | head``); the interpreter must not complain too.
-        sys.stdout = None
-        return OK
     return result if isinstance(result, int) else OK
 
 

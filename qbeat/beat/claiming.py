@@ -1,0 +1,161 @@
+"""From due entries to claims: decide what becomes of their fire times, and note what a claim has won."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from qbeat.beat.clock import Clock
+from qbeat.beat.decide import Decision, decide
+from qbeat.beat.dispatcher import Dispatcher, log_fired
+from qbeat.beat.entries import Entry
+from qbeat.beat.firing_ids import task_id_of
+from qbeat.beat.instants import iso
+from qbeat.beat.publishing.fused import Fusion
+from qbeat.beat.roster import Roster, Tracked
+from qbeat.beat.store_time import StoreTime
+from qbeat.schedules.base import SECOND
+from qbeat.schedules.bounds import max_runs_of, runs_left
+from qbeat.store.base import Store
+from qbeat.store.records import AUTO, Claim, Firing, NewFiring, Won
+
+logger = logging.getLogger("qbeat")
+
+BROKEN_ENTRY_PAUSE: Final = 60 * SECOND
+"""How long an entry whose schedule raises is left alone."""
+
+
+class Claimer:
+    """Claims due entries for one replica and hands what was won to the dispatcher."""
+
+    def __init__(
+        self,
+        store: Store,
+        roster: Roster,
+        dispatcher: Dispatcher,
+        *,
+        replica: str,
+        clock: Clock,
+        time: StoreTime,
+        fusion: Fusion | None,
+    ) -> None:
+        self._store = store
+        self._roster = roster
+        self._dispatcher = dispatcher
+        self._replica = replica
+        self._clock = clock
+        self._time = time
+        self._fusion = fusion
+
+    def claim(self, due: Iterable[Tracked], now: int) -> None:
+        """Claim all that is due in one step; publish what was won, read again what was lost."""
+        if self._fusion is not None:
+            self._fusion.refresh()
+        wishes = [(tracked, claim) for tracked in due if (claim := self._wish(tracked, now)) is not None]
+        if not wishes:
+            return
+        started = self._clock.monotonic()
+        settlements = self._dispatcher.settlements_to_claim_with()
+        won = self._store.claim([claim for _, claim in wishes], settlements, replica=self._replica)
+        self._dispatcher.claimed_with(settlements)
+        self._take_in(wishes, won, started)
+
+    def close(self) -> None:
+        """Let go of what claiming has opened."""
+        if self._fusion is not None:
+            self._fusion.close()
+
+    def _wish(self, tracked: Tracked, now: int) -> Claim | None:
+        decision = self._decide(tracked, now)
+        if decision is None:
+            return None
+        upcoming = decision.next_fire_time
+        entry = tracked.entry
+        due_at = entry.policies.due_at(tracked.uid, entry.schedule, upcoming, tracked.anchor)
+        if not decision.fire_times and not decision.skips and upcoming is not None:
+            self._roster.advance(tracked, tracked.cursor, upcoming, due_at)
+            return None
+        return Claim(
+            uid=tracked.uid,
+            cursor=tracked.cursor,
+            revision=tracked.revision,
+            new_cursor=decision.cursor,
+            next_fire_time=upcoming,
+            due_at=due_at,
+            firings=tuple([self._firing(tracked, fire_time) for fire_time in decision.fire_times]),
+            skips=decision.skips,
+        )
+
+    def _firing(self, tracked: Tracked, fire_time: int) -> NewFiring:
+        task_id = task_id_of(tracked.uid, fire_time, AUTO)
+        if self._fusion is None:
+            return NewFiring(fire_time, task_id)
+        message = self._fusion.message(tracked.entry, tracked.uid, fire_time, task_id)
+        return NewFiring(fire_time, task_id, message)
+
+    def _decide(self, tracked: Tracked, now: int) -> Decision | None:
+        entry = tracked.entry
+        try:
+            return decide(
+                entry.schedule,
+                entry.policies,
+                anchor=tracked.anchor,
+                cursor=tracked.cursor,
+                now=now,
+                upcoming=tracked.next_fire_time,
+                runs_left=runs_left(max_runs_of(entry.schedule), tracked.runs)
+                if entry.policies.max_runs
+                else None,
+            )
+        except Exception:
+            # A schedule of the user's own may raise anything; the other entries must run on.
+            logger.exception(
+                "entry %r: its schedule cannot say when it fires; looking again later.", entry.name
+            )
+            self._roster.postpone(tracked, now + BROKEN_ENTRY_PAUSE)
+            return None
+
+    def _take_in(
+        self, wishes: Sequence[tuple[Tracked, Claim]], outcomes: Sequence[Won], started: float
+    ) -> None:
+        firings: list[tuple[Firing, Entry]] = []
+        lost: list[str] = []
+        for (tracked, claim), won in zip(wishes, outcomes, strict=True):
+            if won is Won.LOST:
+                lost.append(tracked.entry.name)
+                continue
+            self._roster.advance(
+                tracked, claim.new_cursor, claim.next_fire_time, claim.due_at, len(claim.firings)
+            )
+            _log_skips(tracked.entry, claim)
+            if won is Won.YES:
+                firings += self._to_publish(tracked, claim)
+            else:
+                self._dispatcher.check_outbox_now()
+        if lost:
+            self._roster.follow(self._store.entries(lost))
+        self._dispatcher.publish(firings, started)
+
+    def _to_publish(self, tracked: Tracked, claim: Claim) -> list[tuple[Firing, Entry]]:
+        """Return the firings of a won claim that the claim has not pushed itself."""
+        found: list[tuple[Firing, Entry]] = []
+        for new in claim.firings:
+            if new.message is None:
+                found.append((_firing(tracked, new), tracked.entry))
+            elif logger.isEnabledFor(logging.INFO):
+                log_fired(tracked.entry, _firing(tracked, new), self._time.now())
+        return found
+
+
+def _firing(tracked: Tracked, new: NewFiring) -> Firing:
+    return Firing(tracked.uid, tracked.entry.name, new.fire_time, AUTO, new.task_id)
+
+
+def _log_skips(entry: Entry, claim: Claim) -> None:
+    for skip in claim.skips:
+        count = "many" if skip.count is None else skip.count
+        logger.warning(
+            "%s: %s fire times from %s to %s are %s.",
+            *(entry.name, count, iso(skip.first), iso(skip.last), skip.reason),
+        )
