@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -152,9 +152,9 @@ class Replica:
 class World:
     """Time passes only in ``run``, from one tick to the next."""
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, make_store: Callable[[VirtualClock], Store] = FlakyStore) -> None:
         self.clock = VirtualClock(START)
-        self.store = store or FlakyStore(self.clock)
+        self.store = make_store(self.clock)
         self.broker = Broker()
         self.replicas: list[Replica] = []
 

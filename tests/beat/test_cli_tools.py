@@ -1,0 +1,236 @@
+"""`qbeat list`, `next` and `history`: what they print for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qbeat.beat.cli.group import invoke
+from qbeat.schedules import Crontab
+from qbeat.store import open_store
+from tests.beat.world import World, entry
+
+Tool = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a past: two entries, a downtime, one that failed."""
+    path = str(tmp_path_factory.mktemp("past") / "qbeat.db")
+    world = World(lambda clock: open_store(path, clock=clock.now))
+    quick, daily = entry("quick", 10), entry("daily", Crontab(0, 8, timezone="Europe/Berlin"))
+    broken = entry("broken", 30)
+    first = world.start(quick, daily, broken)
+    first.publisher.broken = {"broken"}
+    world.run(25)
+    first.stop()
+    world.clock.advance(20)
+    world.start(quick, daily)
+    world.run(10)
+    world.replicas[-1].stop()
+    world.store.close()
+    return Path(path)
+
+
+@pytest.fixture
+def store(past: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A copy of that store, as the one of the folder that the test stands in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("QBEAT_STORE", raising=False)
+    return str(shutil.copy(past, tmp_path / "qbeat.db"))
+
+
+@pytest.fixture
+def tool(store: str, capsys: pytest.CaptureFixture[str]) -> Tool:
+    """Run a command that must succeed; what it printed."""
+
+    def run(*arguments: str) -> str:
+        code = invoke(list(arguments))
+        out, err = capsys.readouterr()
+        assert (code, err) == (0, "")
+        return out
+
+    return run
+
+
+# --- list
+
+
+def test_list_prints_the_fixed_keys_for_programs(tool: Tool) -> None:
+    daily, quick = json.loads(tool("list", "--json"))
+    assert quick == {
+        "name": "quick",
+        "task": "tasks.quick",
+        "schedule": "every 10 seconds",
+        "timezone": "UTC",
+        "origin": "declared",
+        "paused": False,
+        "next_fire_time": "2026-03-27T12:01:00.250Z",
+        "last_fire_time": "2026-03-27T12:00:50.250Z",
+        "last_published_at": "2026-03-27T12:00:50.250Z",
+        "total_run_count": 4,
+    }
+    assert daily["next_fire_time"] == "2026-03-28T07:00:00Z"
+    assert daily["last_fire_time"] is None
+    assert daily["last_published_at"] is None
+
+
+def test_list_prints_a_table_for_people_the_next_first(tool: Tool) -> None:
+    heading, *rows = tool("list").splitlines()
+    assert heading.split() == ["NAME", "TASK", "SCHEDULE", "NEXT", "LAST", "COUNT"]
+    assert [row.split()[0] for row in rows] == ["quick", "daily"]
+
+
+def test_retired_entries_are_listed_where_all_are_asked_for(tool: Tool) -> None:
+    assert "broken" not in tool("list")
+    [row] = [line for line in tool("list", "--all").splitlines() if line.startswith("broken")]
+    assert "retired" in row
+
+
+def test_an_entry_that_cannot_be_read_leaves_the_others_listed(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(store) as connection:
+        changed = connection.execute("update qbeat_entry set schedule = '{' where name = 'quick'").rowcount
+    connection.close()
+    assert changed == 1
+    assert invoke(["list", "--json"]) == 0
+    assert [found["name"] for found in json.loads(capsys.readouterr().out)] == ["daily"]
+
+
+# --- next
+
+
+def test_next_prints_fire_times_in_order_for_programs(tool: Tool) -> None:
+    found = json.loads(tool("next", "--json", "-n", "5"))
+    assert all(set(row) == {"entry", "fire_time"} for row in found)
+    assert [row["fire_time"] for row in found] == sorted(row["fire_time"] for row in found)
+    assert len(found) == 5
+
+
+def test_next_of_one_entry_is_of_that_entry(tool: Tool) -> None:
+    found = json.loads(tool("next", "daily", "--json", "-n", "3"))
+    assert [row["entry"] for row in found] == ["daily"] * 3
+    assert all(row["fire_time"].endswith(("T07:00:00Z", "T06:00:00Z")) for row in found)
+
+
+def test_next_prints_ten_for_people_unless_told_otherwise(tool: Tool) -> None:
+    assert len(tool("next", "quick").splitlines()) == 1 + 10
+    assert len(tool("next", "quick", "-n", "3").splitlines()) == 1 + 3
+
+
+def test_next_of_an_entry_that_is_not_there_is_an_error(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["next", "nosuch"]) == 2
+    assert "there is no entry 'nosuch'; qbeat list shows which there are" in capsys.readouterr().err
+
+
+# --- history
+
+
+def test_history_prints_an_object_a_line_for_programs(tool: Tool) -> None:
+    rows: list[dict[str, Any]] = [json.loads(line) for line in tool("history", "--json").splitlines()]
+    keys = {"entry", "fire_time", "lane", "outcome", "reason", "task_id", "published_at", "lateness_ms"}
+    assert all(keys <= set(row) for row in rows)
+    published, _, skipped, *_ = [row for row in rows if row["entry"] == "quick"]
+    assert published == {
+        "entry": "quick",
+        "fire_time": "2026-03-27T12:00:10.250Z",
+        "lane": "auto",
+        "outcome": "published",
+        "reason": None,
+        "task_id": published["task_id"],
+        "published_at": "2026-03-27T12:00:10.250Z",
+        "lateness_ms": 0.0,
+    }
+    assert skipped == {
+        "entry": "quick",
+        "fire_time": "2026-03-27T12:00:30.250Z",
+        "lane": "auto",
+        "outcome": "skipped",
+        "reason": "coalesced",
+        "task_id": None,
+        "published_at": None,
+        "lateness_ms": None,
+        "until": "2026-03-27T12:00:30.250Z",
+        "count": 1,
+    }
+
+
+def test_history_is_in_the_order_of_fire_times(tool: Tool) -> None:
+    times = [json.loads(line)["fire_time"] for line in tool("history", "--json").splitlines()]
+    assert times == sorted(times)
+    assert len(times) == 5
+
+
+def test_history_of_some_entries_is_of_those(tool: Tool) -> None:
+    assert {json.loads(line)["entry"] for line in tool("history", "quick", "--json").splitlines()} == {
+        "quick"
+    }
+    assert tool("history", "daily") == "Nothing has fired yet.\n"
+    assert len(tool("history", "quick", "daily", "--json").splitlines()) == 5
+
+
+def test_history_can_be_cut_to_the_latest(tool: Tool) -> None:
+    [row] = [json.loads(line) for line in tool("history", "--json", "-n", "1").splitlines()]
+    assert row["fire_time"] == "2026-03-27T12:00:50.250Z"
+
+
+def test_history_prints_a_table_for_people(tool: Tool) -> None:
+    heading, *rows = tool("history").splitlines()
+    assert heading.split() == ["FIRE", "TIME", "ENTRY", "OUTCOME", "LATE", "TASK", "ID"]
+    assert "coalesced" in rows[2]
+
+
+# --- which store
+
+
+@pytest.mark.parametrize("command", ["list", "next", "history"])
+@pytest.mark.parametrize("place", ["before", "after", "environment", "here", "url"])
+def test_the_store_may_be_named_in_any_of_the_ways(  # noqa: PLR0917
+    tool: Tool, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, place: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if place != "here":
+        monkeypatch.chdir(elsewhere)
+    if place == "environment":
+        monkeypatch.setenv("QBEAT_STORE", store)
+    arguments = {
+        "before": ["-s", store, command],
+        "after": [command, "-s", store],
+        "url": [command, "--store", f"sqlite:///{store}"],
+    }.get(place, [command])
+    assert "quick" in tool(*arguments)
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("command", ["list", "next", "history"])
+def test_reading_creates_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke([command]) == 78
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "qbeat: there is no store at qbeat.db: start qbeat once, or name it with -s\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["list", "next", "history"])
+def test_an_empty_store_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    open_store("qbeat.db").close()
+    assert invoke([command, "--json"]) == 0
+    assert capsys.readouterr().out in {"", "[]\n"}
+    assert invoke([command]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
