@@ -52,6 +52,7 @@ def walk(schedule: Schedule, after: int, until: int) -> list[int]:
     return found
 
 
+@settings(max_examples=400)
 @given(any_fields, zones_and_instants(), folds, gaps, short_spans)
 def test_the_next_fire_time_is_later_and_never_runs_backwards(
     fields: Fields, where: tuple[str, int], fold: str, gap: str, later: int
@@ -65,6 +66,7 @@ def test_the_next_fire_time_is_later_and_never_runs_backwards(
         assert first <= second
 
 
+@settings(max_examples=400)
 @given(any_fields, zones_and_instants(), folds, gaps, st.floats(0, 1, exclude_max=True))
 def test_the_answer_stays_the_same_until_it_comes(
     fields: Fields, where: tuple[str, int], fold: str, gap: str, part: float
