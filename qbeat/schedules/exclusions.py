@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta, tzinfo
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self
 
 from qbeat.schedules.base import Schedule, ScheduleError
 from qbeat.schedules.calendars import Calendar, date_of
@@ -60,7 +60,7 @@ class ExceptDays(Wrapping):
         )
 
     def next_us(self, after: int, anchor: int = 0) -> int | None:
-        """Return the first fire time left over strictly later than ``after``, ``None`` if there is none in 60 years."""
+        """Return the first fire time left over strictly later than ``after``, ``None`` if none is left for 60 years."""
         days = WorkingDays(self._calendar(), self._zone)
         if self.move == "skip":
             return days.next_left(self.inner, after, anchor)
@@ -148,18 +148,17 @@ class ExceptWhen(Wrapping):
     def next_us(self, after: int, anchor: int = 0) -> int | None:
         """Return the first fire time of ``inner`` strictly later than ``after`` that ``other`` does not cover.
 
-        ``None`` if there is none in 60 years. Raises ``ScheduleError`` where ``other`` covers more fire times in a
+        ``None`` if it covers all for 60 years. Raises ``ScheduleError`` where ``other`` covers more fire times in a
         row than can be searched.
         """
-        limit = after + HORIZON
+        first = found = self.inner.next_us(after, anchor)
         for _ in range(_STEPS):
-            found = self.inner.next_us(after, anchor)
-            if found is None or found > limit:
+            if first is None or found is None or found > first + HORIZON:
                 return None
             covering = self._covering(found)
             if covering is None:
                 return found
-            after = max(found, self._end(covering) - 1)
+            found = self.inner.next_us(max(found, self._end(covering) - 1), anchor)
         raise ScheduleError(
             f"{self.other.describe()!r} leaves nothing of {self.inner.describe()!r} for {_STEPS} fire times on end",
             field="other",

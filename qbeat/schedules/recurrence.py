@@ -32,6 +32,7 @@ _DAYS_FROM_START: Final = ("BYWEEKNO", "BYYEARDAY", "BYMONTHDAY", "BYDAY", "BYEA
 _DAY_PARTS: Final = ("BYMONTH", *_DAYS_FROM_START)
 _TIME_PARTS: Final = ("BYHOUR", "BYMINUTE", "BYSECOND")
 _LAST_WALL: Final = wall_of(datetime(9000, 1, 1))  # noqa: DTZ001 -- a wall
+_LAST_CENTURIES: Final = wall_of(datetime(9590, 1, 1))  # noqa: DTZ001 -- a wall
 _AHEAD: Final = 64
 _AHEAD_SPAN: Final = 400 * DAY
 _DAYS_TRIED: Final = 4000
@@ -193,12 +194,13 @@ def _expansion(parts: dict[str, str], start: int) -> _Expansion:
         _refuse_positions(parts)
     midnight = start // DAY * DAY
     has_days = any(name in parts for name in _DAY_PARTS)
+    if has_days:
+        _refuse_missing_days(parts)
     if parts["FREQ"] in _FINE:
         rest = {name: value for name, value in parts.items() if name not in _DAY_PARTS}
         times = _Walk(rest, start)
-        return _DayByDay(_days_of_year(parts, midnight), times) if has_days else times
-    if has_days and _days_of_year(parts, midnight).next_wall(midnight - 1) is None:
-        raise _error("RRULE asks for a day that no year has: this can never fire", "choose days that exist")
+        first_of_year = naive_of(midnight).replace(month=1, day=1)
+        return _DayByDay(_Walk(_days_of_year(parts), wall_of(first_of_year)), times) if has_days else times
     times_of_day = _TimesOfDay(parts)
     if "BYSETPOS" in parts:
         if len(times_of_day) > _MOST_TIMES_TO_CHOOSE_FROM:
@@ -207,13 +209,26 @@ def _expansion(parts: dict[str, str], start: int) -> _Expansion:
     return _DayByDay(_Walk(parts | dict.fromkeys(_TIME_PARTS, "0"), midnight), times_of_day)
 
 
-def _days_of_year(parts: Mapping[str, str], midnight: int) -> _Walk:
-    """Return the days that the parts allow, whatever the frequency and the interval."""
+def _refuse_missing_days(parts: Mapping[str, str]) -> None:
+    """Refuse days that no year has: dateutil would look for them up to the year 9999.
+
+    Years repeat after 400, so the last ones before that year tell. Only Easter takes longer to come round: it is left
+    to the search.
+    """
+    if "BYEASTER" in parts:
+        return
+    if next(iter(_dateutil_rule(_days_of_year(parts), _LAST_CENTURIES)), None) is None:
+        raise _error("RRULE asks for a day that no year has: this can never fire", "choose days that exist")
+
+
+def _days_of_year(parts: Mapping[str, str]) -> dict[str, str]:
+    """Return a yearly rule of all days that the parts may allow, whatever their frequency, interval and numbers."""
     days = {name: parts[name] for name in (*_DAY_PARTS, "WKST") if name in parts}
+    if "BYDAY" in days:
+        days["BYDAY"] = re.sub(r"[+-]?\d+", "", days["BYDAY"])
     if not any(name in days for name in _DAYS_FROM_START):
         days["BYMONTHDAY"] = ",".join(map(str, range(1, 32)))
-    start = naive_of(midnight).replace(month=1, day=1)
-    return _Walk({"FREQ": "YEARLY", **days, **dict.fromkeys(_TIME_PARTS, "0")}, wall_of(start))
+    return {"FREQ": "YEARLY", **days, **dict.fromkeys(_TIME_PARTS, "0")}
 
 
 def _explicit(parts: Mapping[str, str], start: datetime) -> dict[str, str]:

@@ -30,8 +30,8 @@ class WorkingDays:
 
     def next_left(self, inner: Schedule, after: int, anchor: int) -> int | None:
         """Return the first fire time of ``inner`` after ``after`` that is on no day off, within ``HORIZON``."""
-        found = inner.next_us(after, anchor)
-        while found is not None and found - after <= HORIZON:
+        first = found = inner.next_us(after, anchor)
+        while first is not None and found is not None and found - first <= HORIZON:
             day = self._day(found)
             if not self._is_off(day):
                 return found
@@ -43,19 +43,26 @@ class WorkingDays:
 
     def next_moved(self, inner: Schedule, after: int, anchor: int, *, forward: bool) -> int | None:
         """Return the first instant after ``after`` at which a fire time of ``inner`` is, or to which one moved."""
-        today = self._day(after)
-        target = self._next_free(today, HORIZON // DAY)
-        while target is not None and target - today <= HORIZON // DAY:
+        target = self._next_free(self._day(after), HORIZON // DAY)
+        limit = None
+        while target is not None and (limit is None or target <= limit):
             run = self._run(target, forward=forward)
             own = _within(inner, max(after, self._begin(target) - 1), self._begin(target + 1), anchor)
             moved = (self._moved(inner, day, target, after, anchor) for day in run)
             found = min((at for at in (own, *moved) if at is not None), default=None)
             if found is not None:
                 return found
+            if limit is None:
+                limit = self._limit(inner, target, anchor)
             target = self._next_target(
                 inner, target if forward or not run else run[-1], anchor, forward=forward
             )
         return None
+
+    def _limit(self, inner: Schedule, target: int, anchor: int) -> int:
+        """Return the last day to look at, counted from the first that has a fire time."""
+        first = inner.next_us(self._begin(target), anchor)
+        return target if first is None else self._day(first) + HORIZON // DAY
 
     def _next_target(self, inner: Schedule, done: int, anchor: int, *, forward: bool) -> int | None:
         """Return the working day of the first fire time after the day ``done``, all up to which is accounted for."""
