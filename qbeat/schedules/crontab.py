@@ -45,6 +45,7 @@ _DAY: Final = _Field("day_of_month", 1, 31, {})
 _MONTH: Final = _Field("month_of_year", 1, 12, MONTH_NAMES)
 
 _PART: Final = re.compile(r"(?:(\*)|([0-9a-z]+)(?:-([0-9a-z]+))?)(?:/([0-9]+))?", re.ASCII)
+_CRON_ONLY: Final = "use a Cron string for L, W, # and H"
 _LONGEST: Final = 1000
 
 
@@ -201,7 +202,12 @@ def _number(field: _Field, text: str) -> int:
     for name, number in field.names.items():
         if len(text) >= 3 and name.startswith(text):  # noqa: PLR2004 -- Celery's shortest name
             return number
-    raise _error(field, f"has the unknown name {text!r}", f"write numbers from {field.first} to {field.last}")
+    hint = (
+        _CRON_ONLY
+        if text in {"l", "h"} or text.endswith("w")
+        else f"write numbers from {field.first} to {field.last}"
+    )
+    raise _error(field, f"has the unknown name {text!r}", hint)
 
 
 def _in_range(field: _Field, number: object) -> int:
@@ -220,7 +226,7 @@ def _hint(part: str) -> str:
     if "?" in part:
         return 'write "*" for every value'
     if re.search(r"[l#w]|h", part):
-        return "use a Cron string for L, W, # and H"
+        return _CRON_ONLY
     return "write numbers, names, ranges, steps and lists such as 1,5-20/3"
 
 

@@ -15,7 +15,7 @@ from qbeat.schedules.zones import DAY, HOUR, MINUTE, zone, zone_name
 SHORTEST: Final = 1000
 """Microseconds; a shorter interval is refused."""
 
-_UNITS: Final = (DAY, HOUR, MINUTE, SECOND)
+_PLACES: Final = {DAY: "at midnight", HOUR: "on the hour", MINUTE: "on the minute", SECOND: "on the second"}
 
 
 class Interval(Schedule):
@@ -37,7 +37,7 @@ class Interval(Schedule):
             raise ScheduleError(f"every is {every!r}", field="every", cure="give at least a millisecond")
         self.relative = bool(relative)
         self.timezone = zone_name(timezone) if relative else None
-        self._unit = next((unit for unit in _UNITS if self._every_us >= unit), 0) if relative else 0
+        self._unit = next((unit for unit in _PLACES if self._every_us >= unit), 0) if relative else 0
 
     @property
     def every(self) -> timedelta:
@@ -81,9 +81,10 @@ class Interval(Schedule):
     def describe(self) -> str:
         """Say in English when this fires."""
         text = f"every {describe_duration(self.every)}"
-        return (
-            f"{text}, on the {describe_duration(timedelta(microseconds=self._unit))}" if self._unit else text
-        )
+        if not self._unit:
+            return text
+        where = f" ({self.timezone})" if self.timezone else ""
+        return f"{text}, {_PLACES[self._unit]}{where}"
 
     def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002
         """Return this interval in ``timezone`` if it is relative and has no zone of its own."""
