@@ -180,7 +180,7 @@ class MemoryStore(Store):
                 for slots in self._outbox.values()
                 for held in _unblocked(slots.values(), now, stale_after)
             ]
-            free.sort(key=attrgetter("fire_time"))
+            free.sort(key=attrgetter("fire_time", "uid", "lane"))
             return [_taken(held, replica, now) for held in free[:limit]]
 
     def unsettled(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -13,13 +14,15 @@ from qbeat.store.base import Store
 from qbeat.store.memory import MemoryStore
 from tests.store.making import Clock, World
 
-KINDS = ["memory", "sqlite"]
+KINDS = ["memory", "sqlite", "redis"]
 
 
 def where(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
     """The URL of an empty store of a kind."""
     if kind == "sqlite":
         return str(folder / "store.db")
+    if kind == "redis":
+        return f"{request.getfixturevalue('redis_url')}?prefix={uuid4().hex}"
     raise AssertionError(kind)
 
 
