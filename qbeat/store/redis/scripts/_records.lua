@@ -1,0 +1,88 @@
+-- The history: for each entry a list of packed records in the order of their fire times, and beside it a
+-- sorted set of the few that came late. ENDS knows how far each entry's history reaches; STARTS knows from
+-- when on there may be something to prune, and names no entry that has only its newest published record.
+local PUBLISHED, SKIPPED = 1, 2 -- outcomes; 3 is a failure
+local RUN, WITH_PUBLISHED_AT, PUBLISHED_WHEN_CLAIMED, WITH_LANE, WITH_REASON = 4, 8, 16, 32, 64
+local AUTO = 'auto'
+
+local numbers = {} -- replica -> the number that stands for it in records
+local records, pending = {}, 0 -- uid, fire time, last fire time, published_at or false, packed record
+
+local function number_of(replica)
+  if not replica then return 0 end
+  local number = numbers[replica]
+  if not number then
+    number = redis.call('HGET', NUMBERS, replica)
+    if not number then
+      number = redis.call('HINCRBY', META, 'replica_count', 1)
+      redis.call('HSET', NUMBERS, replica, number)
+    end
+    number = tonumber(number)
+    numbers[replica] = number
+  end
+  return number
+end
+
+local function add_record(uid, fire_time, last, published_at, packed)
+  records[pending + 1], records[pending + 2], records[pending + 3] = uid, fire_time, last
+  records[pending + 4], records[pending + 5] = published_at, packed
+  pending = pending + 5
+end
+
+local function add_skip(uid, first, last, count, reason, at, replica)
+  local kind, run = SKIPPED + WITH_REASON, ''
+  if last ~= first or count ~= 1 then
+    kind, run = kind + RUN, struct.pack('>i8i8', last, count)
+  end
+  local rest = struct.pack('>i8I4I2I4', at, replica, 1, #reason)
+  add_record(uid, first, last, false, struct.pack('>i8B', first, kind) .. run .. rest .. reason)
+end
+
+-- What a claim published in the same step.
+local function add_pushed(uid, fire_time, task, at, replica)
+  local kind = PUBLISHED + PUBLISHED_WHEN_CLAIMED
+  add_record(uid, fire_time, fire_time, at, struct.pack('>i8Bi8I4I2', fire_time, kind, at, replica, 1) .. task)
+end
+
+-- Where a packed record begins and ends, and its outcome.
+local function head_of(packed)
+  local fire_time, kind = struct.unpack('>i8B', packed)
+  local last = fire_time
+  if kind % (2 * RUN) >= RUN then last = struct.unpack('>i8', packed, 10) end
+  return fire_time, last, kind % RUN
+end
+
+-- Where pruning has to begin to look once a record has come.
+local function note_start(starts, state, uid, last)
+  if state[STARTED] ~= 0 then return end
+  state[STARTED] = 1
+  local kept = state[PUBLISHED_FIRE_TIME]
+  starts[#starts + 1] = (kept ~= NONE and kept < last) and kept or last
+  starts[#starts + 1] = uid
+end
+
+local function write_records()
+  local ends, starts = {}, {}
+  for at = 1, pending, 5 do
+    local uid, fire_time, last, published_at = records[at], records[at + 1], records[at + 2], records[at + 3]
+    local state = states[uid]
+    if fire_time > state[END] then
+      redis.call('RPUSH', HISTORY .. uid, records[at + 4])
+      state[END] = last
+      ends[#ends + 1] = last
+      ends[#ends + 1] = uid
+      note_start(starts, state, uid, last)
+    else
+      redis.call('ZADD', LATE .. uid, last, records[at + 4])
+      redis.call('ZADD', STARTS, 'LT', last, uid)
+      redis.call('ZADD', ENDS, 'GT', last, uid)
+      state[STARTED] = 1
+    end
+    if published_at and state[PUBLISHED_FIRE_TIME] <= fire_time then
+      state[PUBLISHED_FIRE_TIME], state[PUBLISHED_AT] = fire_time, published_at
+    end
+    changed[uid] = true
+  end
+  in_chunks('ZADD', ENDS, ends)
+  in_chunks('ZADD', STARTS, starts)
+end

@@ -1,0 +1,143 @@
+"""One Redis as the store talks to it: scripts and commands, timeouts, connections that heal, clear errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final, cast
+
+import redis
+import redis.exceptions as errors
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from qbeat.store.base import StoreError
+from qbeat.store.redis.address import Address
+from qbeat.store.redis.errors import explain
+from qbeat.store.redis.scripts import Script
+
+_MAX_HOPS: Final = 5
+
+Argument = str | bytes | int
+
+
+class Server:
+    """Sends commands to the server at an address, or to the node of its cluster that has the store's keys.
+
+    What is marked as harmless to ``repeat`` is asked again, once, on a new connection when the old one
+    breaks. Anything else is sent at most once: if its answer is lost, nobody knows whether it was done.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._home: Any = connect(address)
+        self._node: Any = self._home
+
+    @property
+    def url(self) -> str:
+        return self._address.url
+
+    def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], *, repeat: bool = False
+    ) -> Any:
+        """Run a script, loading it into Redis if it is not there; ``StoreError`` if that fails."""
+        tail = (len(keys), *keys, *arguments)
+        try:
+            return self._ask("EVALSHA", script.digest, *tail, repeat=repeat)
+        except errors.NoScriptError:
+            return self.command("EVAL", script.text, *tail, repeat=repeat)
+
+    def command(self, *command: Argument, repeat: bool = False) -> Any:
+        """Send one command; ``StoreError`` if that fails."""
+        try:
+            return self._ask(*command, repeat=repeat)
+        except errors.NoScriptError as error:
+            raise self.explain(error) from error
+
+    def explain(self, error: Exception) -> StoreError:
+        """Return what ``error`` comes to for the person who runs the store."""
+        return explain(error, self.url)
+
+    def close(self) -> None:
+        """Let go of all connections; the next command connects anew."""
+        self._go_home()
+        self._home.connection_pool.disconnect()
+
+    def _ask(self, *command: Argument, repeat: bool) -> Any:
+        try:
+            try:
+                return self._follow(command)
+            except errors.ConnectionError as error:
+                self._go_home()
+                if not repeat or _is_an_answer(error):
+                    raise
+                return self._follow(command)
+        except errors.NoScriptError:
+            raise
+        except (redis.RedisError, OSError) as error:
+            self._go_home()
+            raise self.explain(error) from error
+
+    def _follow(self, command: Sequence[Argument]) -> Any:
+        """Send a command to whichever node of a cluster takes it; one that refuses has done nothing."""
+        for _ in range(_MAX_HOPS):
+            try:
+                return self._node.execute_command(*command)
+            except errors.MovedError as moved:
+                self._move(moved.host, int(moved.port))
+        return self._node.execute_command(*command)
+
+    def _move(self, host: str, port: int) -> None:
+        self._go_home()
+        there = (host or self._address.hosts[0][0], port)
+        self._node = connect(replace(self._address, hosts=(there,)))
+
+    def _go_home(self) -> None:
+        if self._node is not self._home:
+            self._node.connection_pool.disconnect()
+            self._node = self._home
+
+
+def _is_an_answer(error: errors.ConnectionError) -> bool:
+    """Whether Redis itself refused: redis-py derives some of its answers from ``ConnectionError``."""
+    return isinstance(error, (errors.AuthenticationError, errors.BusyLoadingError))
+
+
+def connect(address: Address) -> redis.Redis:
+    """Return a client that neither connects before its first command nor repeats one by itself."""
+    options = _options(address)
+    if address.master_name is not None:
+        sentinels: Any = Sentinel  # it has no types
+        watching = sentinels(address.hosts, sentinel_kwargs=_sentinel_options(address))
+        return cast("redis.Redis", watching.master_for(address.master_name, redis.Redis, **options))
+    if address.path is not None:
+        return redis.Redis(unix_socket_path=address.path, **options)
+    ((host, port),) = address.hosts
+    return redis.Redis(host=host, port=port, **options)
+
+
+def _options(address: Address) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "db": address.db,
+        "username": address.username,
+        "password": address.password,
+        "socket_timeout": address.timeout,
+        "socket_connect_timeout": address.connect_timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+    if address.path is None:
+        options["socket_keepalive"] = True
+    return options if address.tls is None else {**options, "ssl": True, **address.tls}
+
+
+def _sentinel_options(address: Address) -> dict[str, Any]:
+    return {
+        "username": address.sentinel_username,
+        "password": address.sentinel_password,
+        "socket_timeout": address.connect_timeout,
+        "socket_connect_timeout": address.connect_timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
