@@ -167,7 +167,7 @@ def test_history_prints_an_object_a_line_for_programs(tool: Tool) -> None:
 def test_history_is_in_the_order_of_fire_times(tool: Tool) -> None:
     times = [json.loads(line)["fire_time"] for line in tool("history", "--json").splitlines()]
     assert times == sorted(times)
-    assert len(times) == 5
+    assert len(times) == 6
 
 
 def test_history_of_some_entries_is_of_those(tool: Tool) -> None:
