@@ -20,7 +20,7 @@ COMPATIBLE_FROM: Final = 1
 """The oldest version whose programs can still work with these tables."""
 
 Step = Callable[[Connection], None]
-STEPS: Final[Mapping[int, Step]] = {}
+STEPS: Mapping[int, Step] = {}
 """For each version, the step that leads there from the one before."""
 
 
@@ -47,20 +47,20 @@ def check_compatible(version: int, compatible_from: int) -> None:
         )
 
 
-def migrate(connection: Connection, steps: Mapping[int, Step] = STEPS, target: int = VERSION) -> None:
-    """Bring the tables to ``target`` within the caller's guarded transaction."""
+def migrate(connection: Connection) -> None:
+    """Bring the tables to this program's version within the caller's guarded transaction."""
     version = version_of(connection)
     if version == 0:
-        _create(connection, target)
+        _create(connection)
         return
-    for number in range(version + 1, target + 1):
-        steps[number](connection)
-    if version < target:
-        connection.execute(update(store).values(version=target, compatible_from=COMPATIBLE_FROM))
+    for number in range(version + 1, VERSION + 1):
+        STEPS[number](connection)
+    if version < VERSION:
+        connection.execute(update(store).values(version=VERSION, compatible_from=COMPATIBLE_FROM))
 
 
-def _create(connection: Connection, version: int) -> None:
+def _create(connection: Connection) -> None:
     metadata.create_all(connection)
     connection.execute(
-        insert(store).values(id=1, version=version, compatible_from=COMPATIBLE_FROM, change_number=0)
+        insert(store).values(id=1, version=VERSION, compatible_from=COMPATIBLE_FROM, change_number=0)
     )

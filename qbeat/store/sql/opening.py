@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from sqlalchemy import Connection, false
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -12,6 +13,7 @@ from qbeat.store.base import StoreUnusable
 from qbeat.store.sql import migrations
 from qbeat.store.sql.dialect import Dialect
 from qbeat.store.sql.sqlite import Sqlite
+from qbeat.store.sql.tables import replica
 
 
 def open_dialect(url: str, clock: Callable[[], int] | None, *, create: bool) -> Dialect:
@@ -56,9 +58,15 @@ def _prepare(dialect: Dialect, *, create: bool) -> None:
         )
     if not create:
         return
-    with dialect.writer.begin() as connection:  # taken even if nothing is to be done: it must be writable
+    with dialect.writer.begin() as connection:
         if version < migrations.VERSION:
             dialect.guard_migration(connection)
             migrations.migrate(connection)
             dialect.mark(connection, migrations.VERSION)
+        _check_writable(connection)
     dialect.settle_in()
+
+
+def _check_writable(connection: Connection) -> None:
+    """Delete nothing, which a database that may only be read refuses all the same."""
+    connection.execute(replica.delete().where(false()))

@@ -115,12 +115,12 @@ class Sqlite(Dialect):
             isolation_level=None,
             check_same_thread=False,
         )
-        for pragma in _PRAGMAS:
+        for pragma in PRAGMAS:
             connection.execute(pragma)
         return connection
 
 
-_PRAGMAS: Final = (
+PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
     f"PRAGMA cache_size = -{_CACHE_KIB}",
     f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",

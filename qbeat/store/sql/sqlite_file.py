@@ -15,6 +15,9 @@ APPLICATION_ID: Final = 0x71626561
 """Marks an SQLite file as a store of qbeat: "qbea" in ASCII."""
 
 _ELSEWHERE: Final = "name another file with -s"
+_NOT_A_DATABASE: Final = f"is not an SQLite database: {_ELSEWHERE}"
+_SMALLEST: Final = 512
+"""Bytes of the smallest SQLite database that is not empty."""
 
 
 def check_file(path: Path, *, create: bool) -> None:
@@ -59,7 +62,7 @@ _MEANINGS: Final[dict[str, tuple[type[StoreError], str]]] = {
         StoreUnusable,
         f"is damaged: restore it from a backup (sqlite3's .recover may help), or {_ELSEWHERE}",
     ),
-    "SQLITE_NOTADB": (StoreUnusable, f"is not an SQLite database: {_ELSEWHERE}"),
+    "SQLITE_NOTADB": (StoreUnusable, _NOT_A_DATABASE),
 }
 
 
@@ -71,6 +74,8 @@ def _check_absent(path: Path, *, create: bool) -> None:
 
 
 def _check_present(path: Path, *, create: bool) -> None:
+    if 0 < path.stat().st_size < _SMALLEST:  # SQLite would take it for an empty one, and write over it
+        raise StoreUnusable(f"{path} {_NOT_A_DATABASE}")
     try:
         application, tables = _identity(path)
     except sqlite3.DatabaseError as error:

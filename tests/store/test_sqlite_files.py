@@ -1,0 +1,340 @@
+"""SQLite files that are no store, or cannot be one now: one sentence with the cure, the file left as it is."""
+
+from __future__ import annotations
+
+import dbm.dumb
+import os
+import pickle
+import shelve
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from qbeat.store import open_store
+from qbeat.store.base import StoreError, StoreUnavailable, StoreUnusable
+from qbeat.store.sql import sqlite, sqlite_file
+from tests.store.making import START, create, entry, fire, history_of, read
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def full(path: Path) -> Path:
+    """A closed store with an entry and a firing."""
+    with open_store(str(path)) as store:
+        create(store, entry())
+        fire(store, "a", 10)
+    return path
+
+
+@contextmanager
+def left_alone(folder: Path) -> Iterator[None]:
+    """Check that the files in a folder are byte for byte what they were."""
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    yield
+    assert {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
+
+
+def refuses(
+    path: Path | str, sentence: str, kind: type[StoreError] = StoreUnusable, *, create: bool = True
+) -> None:
+    with pytest.raises(kind, match=sentence) as caught:
+        open_store(str(path), create=create)
+    assert "\n" not in str(caught.value)
+
+
+# --- what is not a store
+
+
+def test_another_programs_database_is_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE kombu_queue (id INTEGER PRIMARY KEY)")
+    with left_alone(path.parent):
+        refuses(path, "database of another program: name another file with -s")
+
+
+def test_another_programs_database_with_its_tables_still_in_the_log_is_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("CREATE TABLE letters (text)")
+        with left_alone(path.parent):
+            refuses(path, "database of another program")
+
+
+def test_another_programs_database_with_a_mark_but_no_tables_is_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA application_id = 77")
+    with left_alone(path.parent):
+        refuses(path, "database of another program")
+
+
+def test_an_empty_database_becomes_a_store(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE letters (text)")
+        other.execute("DROP TABLE letters")
+    with open_store(str(path)) as store:
+        create(store, entry())
+
+
+def test_an_empty_file_becomes_a_store(path: Path) -> None:
+    path.touch()
+    with open_store(str(path)) as store:
+        create(store, entry())
+
+
+@pytest.mark.parametrize("content", [b"hello, world\n" * 1_000, b"x", b"SQLite format 3\0" + b"\xff" * 5_000])
+def test_a_file_that_is_no_database_is_left_alone(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with left_alone(path.parent):
+        refuses(path, "not an SQLite database|damaged|cannot be used")
+
+
+def test_celerys_own_schedule_file_is_called_by_its_name(path: Path) -> None:
+    if not _make_celery_schedule(path):
+        pytest.skip("this Python has no dbm that keeps a shelf in a single file")
+    with left_alone(path.parent):
+        refuses(path, "celerybeat-schedule")
+
+
+def _make_celery_schedule(path: Path) -> bool:
+    """Write what ``celery beat`` writes, into one file if this Python can."""
+    for module in ("dbm.gnu", "dbm.ndbm"):
+        backend = pytest.importorskip(module) if _has(module) else None
+        if backend is not None:
+            with closing(shelve.Shelf[object](backend.open(str(path), "n"))) as shelf:
+                shelf["entries"] = {}
+                shelf["__version__"] = "5.4.0"
+    return path.exists()
+
+
+def _has(module: str) -> bool:
+    try:
+        __import__(module)
+    except ImportError:
+        return False
+    return True
+
+
+def test_a_gnu_dbm_file_is_called_a_dbm_file(path: Path) -> None:
+    path.write_bytes(bytes.fromhex("ce9a5713") + pickle.dumps({}) + bytes(4_000))
+    with left_alone(path.parent):
+        refuses(path, "dbm file, such as celery beat's own celerybeat-schedule")
+
+
+def test_a_dumb_dbm_beside_the_name_does_no_harm(path: Path) -> None:
+    with dbm.dumb.open(str(path), "n") as shelf:
+        shelf["entries"] = b"x"
+    with open_store(str(path)) as store:
+        create(store, entry())
+
+
+def test_a_folder_is_no_store(tmp_path: Path) -> None:
+    refuses(tmp_path, "is not a file: name another")
+
+
+def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+    refuses(tmp_path / "absent" / "store.db", "the folder .*absent does not exist: make it")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- create=False
+
+
+def test_nothing_is_made_where_nothing_is_to_be_made(path: Path) -> None:
+    refuses(path, "there is no store at .*: start qbeat once, or name it with -s", create=False)
+    assert not path.exists()
+    path.touch()
+    refuses(path, "empty: start qbeat once", create=False)
+    assert path.read_bytes() == b""
+
+
+def test_a_store_that_is_there_opens_without_making_anything(full: Path) -> None:
+    with open_store(str(full), create=False) as store:
+        assert read(store).cursor == START + 10
+        fire(store, "a", 20)
+
+
+def test_a_store_is_read_while_another_process_writes(full: Path) -> None:
+    with writing(full), open_store(str(full), create=False) as store:
+        assert [record.fire_time for record in store.history()] == [START + 10]
+
+
+# --- locked
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Hold the write lock, as a stuck process would."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_locked_store_is_unavailable_and_then_works_again(full: Path) -> None:
+    with writing(full):
+        refuses(full, "locked by another process", StoreUnavailable)
+    with open_store(str(full)) as store:
+        with writing(full), pytest.raises(StoreUnavailable, match="locked by another process"):
+            fire(store, "a", 20)
+        fire(store, "a", 20)
+        assert read(store).cursor == START + 20
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_fresh_file_that_another_program_locks_is_unavailable(path: Path) -> None:
+    path.touch()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        refuses(path, "locked by another process", StoreUnavailable)
+
+
+# --- read-only
+
+
+OPEN = """
+import os, sys, tempfile
+from qbeat.store import open_store
+from qbeat.store.base import StoreUnusable
+with tempfile.TemporaryDirectory() as folder:  # imports all that the user may not be able to read
+    open_store(folder + "/store.db").entries()
+os.setgid({nobody}); os.setuid({nobody})
+try:
+    with open_store(sys.argv[1], create=sys.argv[2] == "create") as store:
+        print(len(store.entries()), "entries")
+except StoreUnusable as error:
+    print("unusable:", error)
+"""
+
+
+def as_nobody(path: Path, create: str = "create") -> str:
+    """Open a store as a user without rights; what came of it."""
+    command = [sys.executable, "-c", OPEN.format(nobody=NOBODY), str(path), create]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@pytest.fixture
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that other users can enter."""
+    folder = Path("/tmp") / f"qbeat-{os.getpid()}-{tmp_path_factory.mktemp('x').name}"
+    folder.mkdir()
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@as_root
+def test_a_read_only_file_is_said_and_left_alone(shared: Path, full: Path) -> None:
+    path = shared / "store.db"
+    shutil.copy(full, path)
+    path.chmod(0o444)
+    shared.chmod(0o777)
+    before = path.read_bytes()
+    assert "read-only: make it and its folder writable" in as_nobody(path)
+    assert "1 entries" in as_nobody(path, "read")
+    assert path.read_bytes() == before
+
+
+@as_root
+def test_a_file_in_a_read_only_folder_is_said_and_left_alone(shared: Path, full: Path) -> None:
+    path = shared / "store.db"
+    shutil.copy(full, path)
+    path.chmod(0o666)
+    with left_alone(shared):
+        assert "unusable: " in (said := as_nobody(path))
+        assert "folder" in said
+    with left_alone(shared):
+        assert "make it and its folder readable and writable" in as_nobody(shared / "absent.db")
+
+
+@as_root
+def test_a_file_that_may_not_be_read_is_said(shared: Path, full: Path) -> None:
+    path = shared / "store.db"
+    shutil.copy(full, path)
+    path.chmod(0o600)
+    assert "make it and its folder readable" in as_nobody(path)
+
+
+# --- damaged and full
+
+
+def test_a_damaged_store_is_said_and_left_alone(full: Path) -> None:
+    content = bytearray(full.read_bytes())
+    content[4096:] = b"\xa5" * (len(content) - 4096)
+    full.write_bytes(content)
+    with left_alone(full.parent), pytest.raises(StoreUnusable, match="damaged: restore it from a backup"):
+        open_store(str(full)).entries()
+
+
+def test_a_truncated_store_is_said_and_left_alone(full: Path) -> None:
+    full.write_bytes(full.read_bytes()[:9_000])
+    with left_alone(full.parent), pytest.raises(StoreUnusable, match=r"damaged|not an SQLite database"):
+        open_store(str(full)).entries()
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = len(full.read_bytes()) // 4096
+    monkeypatch.setattr(sqlite, "PRAGMAS", (*sqlite.PRAGMAS, f"PRAGMA max_page_count = {pages}"))
+    with open_store(str(full)) as store:
+        with pytest.raises(StoreUnusable, match="the disk is full: make room and start again"):
+            create(store, *(entry(f"n{number}") for number in range(1_000)))
+        assert [record.name for record in store.entries()] == ["a"]
+        assert len(history_of(store)) == 1
+
+
+def test_every_error_of_sqlite_becomes_one_sentence() -> None:
+    for code in ("SQLITE_PROTOCOL", "SQLITE_IOERR_WRITE", "SQLITE_SOMETHING", ""):
+        error = sqlite3.OperationalError("what happened")
+        error.sqlite_errorname = code
+        said = sqlite_file.explain(error, Path("store.db"))
+        assert isinstance(said, StoreUnusable)
+        assert str(said).startswith("store.db ")
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    "name", ["with blank.db", "wïth ümlaut.db", "per%cent.db", "quest?ion#.db", "a&b='c'.db"]
+)
+def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
+    with open_store(str(tmp_path / name)) as store:
+        create(store, entry())
+        assert store.url == f"sqlite:///{tmp_path / name}"
+    assert (tmp_path / name).exists()
+
+
+def test_a_url_names_the_same_file_as_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_store("store.db") as store:
+        create(store, entry())
+    for url in (
+        "sqlite:///store.db",
+        f"sqlite:////{str(tmp_path)[1:]}/store.db",
+        "sqlite+pysqlite:///store.db",
+    ):
+        with open_store(url, create=False) as store:
+            assert read(store).name == "a"
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_url_without_a_file_is_refused(url: str) -> None:
+    refuses(url, "an SQLite store needs a file")
