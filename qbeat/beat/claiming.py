@@ -133,9 +133,9 @@ class Claimer:
                 firings += self._to_publish(tracked, claim)
             else:
                 self._dispatcher.check_outbox_now()
+        self._dispatcher.publish(firings, started)
         if lost:
             self._roster.follow(self._store.entries(lost))
-        self._dispatcher.publish(firings, started)
 
     def _to_publish(self, tracked: Tracked, claim: Claim) -> list[tuple[Firing, Entry]]:
         """Return the firings of a won claim that the claim has not pushed itself."""

@@ -73,8 +73,14 @@ class Dispatcher:
         self._publisher.submit([Job(firing, entry, start_before) for firing, entry in firings])
 
     def collect(self) -> None:
-        """Take in what became of the firings that are being published."""
+        """Take in what became of the firings that are being published.
+
+        What goes back into the outbox is written at once: the next claim of its entry must find it there, or
+        a later firing would overtake it.
+        """
         self._take_in(self._publisher.collect())
+        if self._releases:
+            self.settle()
 
     def check_outbox_now(self) -> None:
         """Look into the outbox with the next tick: something is known to be there."""

@@ -55,6 +55,19 @@ class Registry:
         wrote = self._write(ours, known, now)
         return self._retire(orphans, now) or wrote
 
+    def is_concerned(self, records: Iterable[EntryRecord], live: Collection[str]) -> bool:
+        """Whether ``adopt`` has something to do about these entries, of all that have changed.
+
+        Others may come and go between two heartbeats of this replica, or write late; so what they leave
+        shows in the entries, and not always in who is live.
+        """
+        records = list(records)
+        retired = any(
+            record.retired_at is not None and record.origin == "declared" and record.name in self._entries
+            for record in records
+        )
+        return retired or bool(self._orphans(records, live))
+
     def _orphans(self, records: Iterable[EntryRecord], live: Collection[str]) -> list[EntryRecord]:
         """Return the declared entries whose last declaration no live replica stands behind."""
         standing = {*live, self._generation}
@@ -162,8 +175,9 @@ class Registry:
         return Change(updated, record.revision, record.cursor, skips)
 
     def _retirement(self, record: EntryRecord, now: int) -> Change:
-        retired = replace(record, retired_at=now, due_at=None, next_fire_time=None)
-        return Change(retired, record.revision, record.cursor)
+        cursor = max(record.cursor, now)
+        retired = replace(record, cursor=cursor, retired_at=now, due_at=None, next_fire_time=None)
+        return Change(retired, record.revision, record.cursor, _superseded(record, until=cursor))
 
 
 def _upcoming(entry: Entry, uid: str, cursor: int, anchor: int) -> tuple[int | None, int | None]:

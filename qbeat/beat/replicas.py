@@ -18,18 +18,22 @@ BUCKETS: Final = 1_024
 
 
 class Shares:
-    """The owners of all buckets, as one replica sees them after a heartbeat."""
+    """The owners of all buckets, as one replica sees them after a heartbeat.
+
+    While a deploy rolls, replicas with different declarations live side by side. An entry is then shared
+    among those whose declaration wrote it last, for others may not have the definition that is in force.
+    """
 
     def __init__(self, me: str) -> None:
         self._me = me
-        self._replicas: tuple[str, ...] = ()
-        self._owners: list[str] = [me] * BUCKETS
+        self._replicas: dict[str, str] = {}
+        self._owners: dict[str, list[str]] = {}
         self._silent: frozenset[str] = frozenset()
 
     @property
     def alone(self) -> bool:
         """Whether no other replica is live."""
-        return len(self._replicas) <= 1
+        return not self._replicas.keys() - {self._me}
 
     def follow(self, pulse: Pulse, *, silent_after: float) -> bool:
         """Take in a heartbeat's answer; return whether the shares have changed.
@@ -43,21 +47,32 @@ class Shares:
             for replica in pulse.replicas
             if replica.heartbeat_at < limit and replica.id != self._me
         )
-        replicas = tuple(sorted({self._me, *(replica.id for replica in pulse.replicas)}))
+        replicas = {replica.id: replica.generation for replica in pulse.replicas}
         if replicas == self._replicas:
             return False
         self._replicas = replicas
-        self._owners = [_owner(bucket, replicas) for bucket in range(BUCKETS)]
+        self._owners = {}
         return True
 
-    def is_mine(self, uid: str) -> bool:
-        """Whether this replica fires the entry on time."""
-        return self._owners[_bucket(uid)] == self._me
+    def is_mine(self, uid: str, generation: str) -> bool:
+        """Whether this replica fires the entry, which the declaration ``generation`` wrote, on time."""
+        return self._owner(uid, generation) == self._me
 
-    def is_looked_after(self, uid: str) -> bool:
+    def is_looked_after(self, uid: str, generation: str) -> bool:
         """Whether another replica fires the entry, and is not silent."""
-        owner = self._owners[_bucket(uid)]
+        owner = self._owner(uid, generation)
         return owner != self._me and owner not in self._silent
+
+    def _owner(self, uid: str, generation: str) -> str:
+        owners = self._owners.get(generation)
+        if owners is None:
+            owners = self._owners[generation] = self._divide(generation)
+        return owners[_bucket(uid)]
+
+    def _divide(self, generation: str) -> list[str]:
+        replicas = [replica for replica, declared in self._replicas.items() if declared == generation]
+        candidates = replicas or [*self._replicas] or [self._me]
+        return [_owner(bucket, candidates) for bucket in range(BUCKETS)]
 
 
 def _bucket(uid: str) -> int:

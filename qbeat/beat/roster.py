@@ -17,6 +17,7 @@ class Tracked:
 
     entry: Entry
     uid: str
+    generation: str
     anchor: int
     cursor: int
     revision: int
@@ -60,7 +61,7 @@ class Roster:
     def divide(self) -> None:
         """Apply changed shares: look after the entries of the new one, and no longer after others."""
         for tracked in self._tracked.values():
-            mine = self._shares.is_mine(tracked.uid)
+            mine = self._shares.is_mine(tracked.uid, tracked.generation)
             tracked.fresh = tracked.fresh and mine
             self._timeline.place(tracked.uid, tracked.due_at if mine else None)
 
@@ -98,6 +99,7 @@ class Roster:
         tracked = Tracked(
             entry,
             record.uid,
+            record.generation,
             record.anchor,
             record.cursor,
             record.revision,
@@ -110,5 +112,5 @@ class Roster:
         return tracked
 
     def _place(self, tracked: Tracked) -> None:
-        tracked.fresh = self._shares.is_mine(tracked.uid)
+        tracked.fresh = self._shares.is_mine(tracked.uid, tracked.generation)
         self._timeline.place(tracked.uid, tracked.due_at if tracked.fresh else None)

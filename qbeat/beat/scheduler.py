@@ -152,14 +152,14 @@ class Scheduler:
     def _follow(self, pulse: Pulse) -> None:
         """Take in what other replicas have changed since the last heartbeat."""
         live = generations(pulse)
-        if not live >= self._live:
+        changed = self._store.entries(changed_after=self._change) if pulse.change != self._change else []
+        if not live >= self._live or self._registry.is_concerned(changed, live):
             self._registry.adopt(self._store.entries(), live, self._time.now())
         self._live = live
         if self._shares.follow(pulse, silent_after=self._timings.silent_after):
             self._roster.divide()
-        if pulse.change != self._change:
-            self._roster.follow(self._store.entries(changed_after=self._change))
-            self._change = pulse.change
+        self._roster.follow(changed)
+        self._change = pulse.change
         self._plan_heartbeat()
 
     def _plan_heartbeat(self) -> None:
@@ -201,7 +201,7 @@ class Scheduler:
     def _is_fair_game(self, record: EntryRecord, now: int) -> bool:
         if self._roster.is_postponed(record.uid, now):
             return False
-        if not self._shares.is_looked_after(record.uid):
+        if not self._shares.is_looked_after(record.uid, record.generation):
             return True
         assert record.due_at is not None
         return record.due_at < now - round(self._timings.watchdog_delay * SECOND)

@@ -48,7 +48,11 @@ class Result:
 
 
 class Publisher(ABC):
-    """Publishes firings. Firings of one entry go out in the order in which they were submitted."""
+    """Publishes firings.
+
+    Firings of one entry go out in the order in which they were submitted. After one that did not reach the
+    broker, the later ones come back as unsent, those too that are submitted before its result is collected.
+    """
 
     @abstractmethod
     def start(self) -> None:

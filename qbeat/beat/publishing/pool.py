@@ -41,6 +41,7 @@ class PooledPublisher(Publisher):
         self._runnable: deque[str] = deque()
         self._held: set[tuple[str, int, str]] = set()
         self._results: list[Result] = []
+        self._stuck: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._connected: list[PlainSender] = []
         self._idle = 0
@@ -83,6 +84,7 @@ class PooledPublisher(Publisher):
         with self._lock:
             self._grow()
             results, self._results = self._results, []
+            self._stuck.clear()
             self._held.difference_update(_key(result.job.firing) for result in results)
             return results
 
@@ -102,12 +104,15 @@ class PooledPublisher(Publisher):
 
     def _enqueue(self, job: Job) -> None:
         uid = job.firing.uid
+        self._held.add(_key(job.firing))
+        if uid in self._stuck:
+            self._results.append(Result(job, Verdict.UNSENT, self._now()))
+            return
         queue = self._queues.get(uid)
         if queue is None:
             queue = self._queues[uid] = deque()
             self._runnable.append(uid)
         queue.append(job)
-        self._held.add(_key(job.firing))
 
     def _grow(self) -> None:
         """Start a thread if work waits and nobody is free; the first at once, more only when all are slow."""
@@ -148,6 +153,7 @@ class PooledPublisher(Publisher):
 
     def _give_back(self, uid: str) -> None:
         """Return the later jobs of an entry whose turn failed: the outbox keeps their order."""
+        self._stuck.add(uid)
         queue = self._queues[uid]
         while queue:
             self._results.append(Result(queue.popleft(), Verdict.UNSENT, self._now()))
