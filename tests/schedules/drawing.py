@@ -60,8 +60,11 @@ def minutes_of(draw: st.DrawFn, zone: str) -> int:
     changes = changes_of(zone)
     if changes and draw(st.sampled_from([True, True, True, False])):
         change = changes[draw(st.integers(0, len(changes) - 1))]
-        return change + draw(
-            st.one_of(st.integers(0, 60), st.integers(-180, 180), st.integers(-2 * DAY_MINUTES, 0))
+        # Some days or hours before the change, or within what it repeats.
+        return (
+            change
+            + draw(st.sampled_from([-3000, -1440, -600, -150, -90, -60, 0, 30]))
+            + draw(st.integers(0, 59))
         )
     return draw(st.integers(_begin(FIRST_YEAR) + 3 * DAY_MINUTES, _begin(LAST_YEAR)))
 
@@ -99,9 +102,8 @@ def plain_fields(draw: st.DrawFn, *, either: bool | None = None) -> Fields:
 @st.composite
 def busy_fields(draw: st.DrawFn) -> Fields:
     """Draw field sets that name few hours, near those at which clocks change, on most days."""
-    hours = draw(
-        st.one_of(st.just(frozenset(range(24))), st.frozensets(st.sampled_from([0, 1, 2, 3, 23]), min_size=3))
-    )
+    night = st.frozensets(st.sampled_from([0, 1, 2, 3, 23]), min_size=4)
+    hours = draw(st.one_of(night, night, st.just(frozenset(range(24)))))
     dow = draw(st.one_of(st.just(ALL_WEEKDAYS), st.frozensets(st.integers(0, 6), min_size=4)))
     return Fields(minutes=draw(_subset(0, 59)), hours=hours, days=Days(dow=dow))
 

@@ -38,7 +38,9 @@ from tests.schedules.oracle import DAY_MINUTES, MINUTE_US, fire_times, matches
 
 folds = st.sampled_from(["once", "every"])
 gaps = st.sampled_from(["fire", "skip"])
-any_fields = st.one_of(busy_fields(), busy_fields(), plain_fields())
+any_fields = st.sampled_from([True, True, True, False]).flatmap(
+    lambda busy: busy_fields() if busy else plain_fields()
+)
 short_spans = st.integers(0, 3 * DAY)
 
 
@@ -52,7 +54,7 @@ def walk(schedule: Schedule, after: int, until: int) -> list[int]:
     return found
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(any_fields, zones_and_instants(), folds, gaps, short_spans)
 def test_the_next_fire_time_is_later_and_never_runs_backwards(
     fields: Fields, where: tuple[str, int], fold: str, gap: str, later: int
@@ -66,7 +68,7 @@ def test_the_next_fire_time_is_later_and_never_runs_backwards(
         assert first <= second
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(any_fields, zones_and_instants(), folds, gaps, st.floats(0, 1, exclude_max=True))
 def test_the_answer_stays_the_same_until_it_comes(
     fields: Fields, where: tuple[str, int], fold: str, gap: str, part: float
