@@ -55,7 +55,7 @@ def shared(schedule: Schedule) -> Schedule:
     return _shared.setdefault(_key(schedule.to_data()), schedule)
 
 
-def _key(data: Mapping[str, Any]) -> str:
+def _key(data: object) -> str:
     try:
         return json.dumps(data, sort_keys=True, separators=(",", ":"))
     except (TypeError, ValueError) as error:
@@ -64,9 +64,9 @@ def _key(data: Mapping[str, Any]) -> str:
         ) from None
 
 
-def _read(data: Mapping[str, Any]) -> Schedule:
-    kind = data.get("kind")
-    if kind not in KINDS:
+def _read(data: object) -> Schedule:
+    kind = data.get("kind") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping) or not isinstance(kind, str) or kind not in KINDS:
         raise ScheduleError(
             f"unknown kind of schedule {kind!r}", field="kind", cure=f"one of: {', '.join(sorted(KINDS))}"
         )
