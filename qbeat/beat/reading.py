@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from celery import Celery
+from celery.app import backends
 from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule, crontab
 
@@ -163,10 +164,12 @@ def _wants_cleanup(app: Celery) -> bool:
     if not app.conf.result_expires:
         return False
     try:
-        return not app.backend.supports_autoexpire
-    except Exception as error:  # noqa: BLE001 - a backend that cannot be made must not end the scheduler
+        # Of its class: making a backend may mean talking to it, and it may be away.
+        backend, _ = backends.by_url(app.backend_cls or app.conf.result_backend, app.loader)
+    except Exception as error:  # noqa: BLE001 - a backend that cannot be loaded must not end the scheduler
         logger.warning("The result backend cannot be loaded (%s); %s is not scheduled.", error, CLEANUP)
         return False
+    return not backend.supports_autoexpire
 
 
 def _cleanup_entry() -> dict[str, Any]:
