@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import time
 import uuid
 from collections.abc import Iterable
 from types import FrameType
@@ -19,6 +20,7 @@ from qbeat.beat.clock import Clock, SystemClock
 from qbeat.beat.entries import Entry, generation_of
 from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.publishing.fused import fusion_for
+from qbeat.beat.publishing.plain import PlainScheduler
 from qbeat.beat.scheduler import Scheduler
 from qbeat.beat.settings import Settings
 from qbeat.beat.store_time import StoreTime
@@ -35,7 +37,8 @@ class Service:
     """One replica as a process: ``run`` returns after ``stop`` was called or a signal came.
 
     It is also the sender of Celery's signal ``beat_init``, so it has what a receiver of that expects:
-    ``app``, ``scheduler``, ``sync`` and ``stop``.
+    ``app``, ``scheduler``, ``sync`` and ``stop``. The plug-in, whose loop is Celery's, calls ``start``, ``turn``
+    and ``finish`` instead of ``run``; ``plain`` is then the scheduler that it shows to Celery.
     """
 
     def __init__(
@@ -45,43 +48,68 @@ class Service:
         entries: Iterable[Entry],
         settings: Settings,
         clock: Clock | None = None,
+        *,
+        plain: PlainScheduler | None = None,
     ) -> None:
         self.app = app
         self._settings = settings
         self._clock = clock or SystemClock()
         by_name = {entry.name: entry for entry in entries}
-        time = StoreTime(store, self._clock)
+        store_time = StoreTime(store, self._clock)
         self.scheduler = Scheduler(
             store=store,
-            publisher=publisher_for(app, self._clock, time.now),
+            publisher=publisher_for(app, self._clock, store_time.now, plain),
             clock=self._clock,
             entries=by_name,
             replica=describe_replica(by_name.values(), self._clock.now()),
             timings=settings.timings,
-            time=time,
-            fusion=fusion_for(app, store),
+            time=store_time,
+            fusion=fusion_for(app, store, plain),
         )
+        self.max_interval = self.effective_max_interval = settings.max_interval
+        self.hostname: str | None = None
+        """What answers to ``celery inspect ping`` is called so."""
+        self._last_tick: float | None = None
+        self._backoff = MIN_BACKOFF
         self._stopping = False
 
     def run(self) -> None:
         """Fire until told to stop, then finish what is under way."""
-        keep_off_result_backend()
+        keep_off_result_backend(self.app)
         signals.beat_init.send(sender=self)
-        self.scheduler.start()
-        backoff = MIN_BACKOFF
+        self.start()
         while not self._stopping:
-            try:
-                wait = self.scheduler.tick()
-            except StoreUnavailable as error:
-                logger.error("%s; nothing new fires until it is back.", error)  # noqa: TRY400 - no bug to trace
-                wait, backoff = backoff, min(2 * backoff, MAX_BACKOFF)
-            else:
-                if backoff > MIN_BACKOFF:
-                    logger.warning("The store is there again.")
-                    backoff = MIN_BACKOFF
+            wait = self.turn()
             if not self._stopping:
                 self._clock.wait(wait)
-        self._finish()
+        self.finish()
+
+    def start(self) -> None:
+        """Begin; the first turn reads the store."""
+        self.scheduler.start()
+
+    def turn(self) -> float:
+        """Tick once; return after how many seconds there may be more to do. Outlives a store that is away."""
+        try:
+            wait = self.scheduler.tick()
+        except StoreUnavailable as error:
+            logger.error("%s; nothing new fires until it is back.", error)  # noqa: TRY400 - no bug to trace
+            wait, self._backoff = self._backoff, min(2 * self._backoff, MAX_BACKOFF)
+        else:
+            if self._backoff > MIN_BACKOFF:
+                logger.warning("The store is there again.")
+                self._backoff = MIN_BACKOFF
+        # By its name in Celery's own service: what answers pings falls silent when it grows old.
+        self._last_tick = time.monotonic()
+        return wait
+
+    def finish(self) -> None:
+        """Finish the firings that are being published, settle them and leave; once, after the last turn."""
+        logger.info("qbeat is stopping: it finishes the firings that are being published.")
+        try:
+            self.scheduler.stop(self._settings.shutdown_timeout)
+        except StoreUnavailable as error:
+            logger.warning("%s; other replicas, or the next start, find what is left in the outbox.", error)
 
     def stop(self) -> None:
         """End ``run`` soon; callable from a signal handler and from other threads."""
@@ -100,13 +128,6 @@ class Service:
         signal.signal(number, signal.SIG_DFL)
         self.stop()
 
-    def _finish(self) -> None:
-        logger.info("qbeat is stopping: it finishes the firings that are being published.")
-        try:
-            self.scheduler.stop(self._settings.shutdown_timeout)
-        except StoreUnavailable as error:
-            logger.warning("%s; other replicas, or the next start, find what is left in the outbox.", error)
-
 
 def describe_replica(entries: Iterable[Entry], now: int) -> ReplicaRecord:
     """Return the record of this process as a replica; its id is new each time."""
@@ -121,9 +142,11 @@ def describe_replica(entries: Iterable[Entry], now: int) -> ReplicaRecord:
     )
 
 
-def keep_off_result_backend() -> None:
+def keep_off_result_backend(app: Celery) -> None:
     """Keep ``apply_async`` from subscribing to each result: this process never reads one.
 
     Otherwise each publishing leaks a subscription, and a result backend that is away stalls it for seconds.
+    The tables of a database for results are left to the workers, which make them too.
     """
+    app.conf.database_create_tables_at_setup = False
     _set_task_join_will_block(True)  # noqa: FBT003 - Celery's signature

@@ -13,15 +13,18 @@ from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, driver_of
 from qbeat.beat.publishing.pool import PooledPublisher
 
 
-def publisher_for(app: Celery, clock: Clock, now: Callable[[], int]) -> Publisher:
+def publisher_for(
+    app: Celery, clock: Clock, now: Callable[[], int], scheduler: PlainScheduler | None = None
+) -> Publisher:
     """Return the publisher for the app's broker: exactly once on Redis, with confirms where there are any.
 
-    ``now`` gives the time that firings are published at, in microseconds since the epoch.
+    ``now`` gives the time that firings are published at, in microseconds since the epoch. ``scheduler`` sends
+    what goes the plain way.
     """
-    scheduler = PlainScheduler(app)
+    plain = scheduler or PlainScheduler(app)
     kind = MarkedSender if driver_of(app) == "redis" else PlainSender
 
     def make_sender() -> PlainSender:
-        return kind(app, scheduler)
+        return kind(app, plain)
 
     return PooledPublisher(make_sender, clock, now)

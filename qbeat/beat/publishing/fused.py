@@ -21,13 +21,14 @@ logger = logging.getLogger("qbeat.publishing")
 class Fusion:
     """Fills in the messages of ordinary entries before they are claimed; used by the loop's thread."""
 
-    def __init__(self, app: Celery) -> None:
-        self._sender = MarkedSender(app, PlainScheduler(app))
+    def __init__(self, app: Celery, scheduler: PlainScheduler) -> None:
+        self._scheduler = scheduler
+        self._sender = MarkedSender(app, scheduler)
         self._templates = Templates(app, self._sender.render)
 
     def refresh(self) -> None:
         """Look whether anybody has begun to watch messages on their way; call it once for each batch."""
-        self._templates.refresh()
+        self._templates.refresh(watched=self._scheduler.is_watched)
 
     def message(self, entry: Entry, uid: str, fire_time: int, task_id: str) -> Message | None:
         """Return the message of a firing, or ``None`` if it has to go the plain way."""
@@ -38,14 +39,17 @@ class Fusion:
         self._sender.close()
 
 
-def fusion_for(app: Celery, store: Store) -> Fusion | None:
-    """Return how claims push messages, ``None`` unless the store can push into the app's broker."""
+def fusion_for(app: Celery, store: Store, scheduler: PlainScheduler | None = None) -> Fusion | None:
+    """Return how claims push messages, ``None`` unless the store can push into the app's broker.
+
+    ``scheduler`` renders what is not an ordinary entry.
+    """
     connection = app.connection_for_write()
     url = connection.as_uri(include_password=True)
     if not store.pushes_to(url):
         return None
     logger.info("Store and broker are the same Redis: claiming and publishing are one step.")
-    return Fusion(app)
+    return Fusion(app, scheduler or PlainScheduler(app))
 
 
 # One batch has few different fire times.

@@ -71,7 +71,7 @@ class MarkedSender(PlainSender):
 
     def send(self, jobs: Sequence[Job]) -> list[Answer]:
         rendered: list[Rendered] = []
-        self._templates.refresh()
+        self._templates.refresh(watched=self._scheduler.is_watched)
         answers = [self._fill_in(job, rendered) for job in jobs]
         pushed = self._push_all(rendered) if rendered else (Verdict.PUBLISHED, None)
         return [pushed if answer is None else answer for answer in answers]

@@ -12,6 +12,7 @@ from celery import Celery
 from celery.beat import BeatLazyFunc, ScheduleEntry, Scheduler, SchedulingError
 from kombu.exceptions import OperationalError
 
+from qbeat.beat.celery_view import celery_schedule_of
 from qbeat.beat.instants import iso
 from qbeat.beat.publishing import canvas
 from qbeat.beat.publishing.base import Job, Verdict
@@ -42,7 +43,7 @@ class FiringEntry(ScheduleEntry):
             app=app,
         )
         # Given to the constructor it would be told its app, and schedules are shared between entries.
-        self.schedule = entry.celery_schedule if entry.celery_schedule is not None else entry.schedule
+        self.schedule = celery_schedule_of(entry, app)
         self.job = job
         self.error: BaseException | None = None
 
@@ -56,6 +57,11 @@ class PlainScheduler(Scheduler):
     def __init__(self, app: Celery) -> None:
         super().__init__(app, lazy=True)
         self.schedule: dict[str, ScheduleEntry] = {}
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether code that is not Celery's stands in the way of each firing, put there on this object."""
+        return False
 
     def apply_async(
         self,

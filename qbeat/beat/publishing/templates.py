@@ -95,9 +95,12 @@ class Templates:
         self._classes: dict[tuple[str, str], Template | None] = {}
         self._parts: dict[str, tuple[Entry, Template, Parts]] = {}
 
-    def refresh(self) -> None:
-        """Look whether anybody has begun to watch messages on their way; call it once for each batch."""
-        enabled = _nobody_watches(self._app)
+    def refresh(self, *, watched: bool = False) -> None:
+        """Look whether anybody has begun to watch messages on their way; call it once for each batch.
+
+        ``watched`` says that somebody does, in a way that cannot be seen from here.
+        """
+        enabled = not watched and _nobody_watches(self._app)
         if not enabled:
             self._classes.clear()
             self._parts.clear()
