@@ -104,19 +104,23 @@ class Schedule(ABC):
         return Span(first, last, count)
 
     def _last_us(self, known: int, until: int, anchor: int) -> int:
+        """Return the last fire time up to ``until``, given an earlier one: look back in doubling steps, then halve."""
         window = SECOND
-        last = known
         while until - window > known:
             found = self.next_us(until - window, anchor)
             if found is not None and found <= until:
-                last = found
+                known = found
                 break
             window *= 2
-        following = self.next_us(last, anchor)
-        while following is not None and following <= until:
-            last = following
-            following = self.next_us(last, anchor)
-        return last
+        none_after = until
+        while (following := self.next_us(known, anchor)) is not None and following <= until:
+            middle = (following + none_after) // 2
+            found = self.next_us(middle, anchor)
+            if found is not None and found <= until:
+                known = found
+            else:
+                known, none_after = following, middle
+        return known
 
     @cached_property
     def _key(self) -> str:

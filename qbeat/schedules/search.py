@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final
+from weakref import WeakValueDictionary
 
 from qbeat.schedules.base import SECOND
 
@@ -107,6 +108,11 @@ class Fields:
     seconds: frozenset[int] = frozenset({0})
     years: frozenset[int] | None = None
 
+    @property
+    def all_hours(self) -> bool:
+        """Whether the hour field matches all 24 hours."""
+        return self.hours >= ALL_HOURS
+
     def shapes(self) -> Iterator[tuple[int, int, int]]:
         """Yield (month, weekday of its first, length) for each shape of month that can ever come."""
         if self.years is None:
@@ -142,6 +148,7 @@ class Search:
     """Fields compiled for the question "which matching wall comes next?"; shared by all equal fields."""
 
     __slots__ = (
+        "__weakref__",
         "_days",
         "_first",
         "_hours",
@@ -162,7 +169,7 @@ class Search:
         self._days = None if self._each_day(fields) else day_masks(fields.days)
         self._years = None if fields.years is None else sorted(fields.years)
         self._first = min(fields.hours) * 3600 + min(fields.minutes) * 60 + min(fields.seconds)
-        self.all_hours = fields.hours >= ALL_HOURS
+        self.all_hours = fields.all_hours
 
     @staticmethod
     def _each_day(fields: Fields) -> bool:
@@ -229,11 +236,10 @@ class Search:
         return (at for at in self._years if at >= year)
 
 
-@cache
-def _compiled(fields: Fields) -> Search:
-    return Search(fields)
+_compiled: WeakValueDictionary[Fields, Search] = WeakValueDictionary()
 
 
 def compiled(fields: Fields) -> Search:
     """Return the shared compiled form of these fields, which must fire at some time."""
-    return _compiled(fields)
+    found = _compiled.get(fields)
+    return found if found is not None else _compiled.setdefault(fields, Search(fields))

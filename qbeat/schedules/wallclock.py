@@ -6,10 +6,11 @@ from collections.abc import Callable
 from datetime import tzinfo
 from typing import Any
 
-from qbeat.schedules.base import Schedule
+from qbeat.schedules.base import Schedule, Span
 from qbeat.schedules.codec import from_data
 from qbeat.schedules.dst import Fold, Gap, checked_fold, checked_gap, next_instant
 from qbeat.schedules.search import Fields, compiled
+from qbeat.schedules.tally import count_fires
 from qbeat.schedules.zones import Zone, zone, zone_name
 
 
@@ -54,6 +55,14 @@ class FieldSchedule(Schedule):
         """Return the first fire time strictly later than ``after``, in microseconds since the epoch."""
         search = self._search
         return next_instant(self._zone, search.next_wall, after, search.all_hours, self.fold, self.gap)
+
+    def span(self, after: int, until: int, anchor: int = 0) -> Span | None:
+        """Return what fires in ``(after, until]``, counted by arithmetic however long that is."""
+        first = self.next_us(after, anchor)
+        if first is None or first > until:
+            return None
+        count = count_fires(self.fields, self._zone, after, until, self.fold, self.gap)
+        return Span(first, self._last_us(first, until, anchor), count)
 
     def _zone_data(self) -> dict[str, Any]:
         """Return the plain data of what is not in the fields, defaults left out."""
