@@ -11,6 +11,7 @@ from qbeat.beat.decide import Decision, decide
 from qbeat.beat.dispatcher import Dispatcher, log_fired
 from qbeat.beat.entries import Entry
 from qbeat.beat.firing_ids import task_id_of
+from qbeat.beat.holding import Holder
 from qbeat.beat.instants import iso
 from qbeat.beat.publishing.fused import Fusion
 from qbeat.beat.roster import Roster, Tracked
@@ -35,7 +36,7 @@ class Claimer:
         roster: Roster,
         dispatcher: Dispatcher,
         *,
-        replica: str,
+        holder: Holder,
         clock: Clock,
         time: StoreTime,
         fusion: Fusion | None,
@@ -43,7 +44,7 @@ class Claimer:
         self._store = store
         self._roster = roster
         self._dispatcher = dispatcher
-        self._replica = replica
+        self._holder = holder
         self._clock = clock
         self._time = time
         self._fusion = fusion
@@ -57,7 +58,7 @@ class Claimer:
             return
         started = self._clock.monotonic()
         settlements = self._dispatcher.settlements_to_claim_with()
-        won = self._store.claim([claim for _, claim in wishes], settlements, replica=self._replica)
+        won = self._store.claim([claim for _, claim in wishes], settlements, replica=self._holder.name)
         self._dispatcher.claimed_with(settlements)
         self._take_in(wishes, won, started)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from qbeat.beat.clock import Clock
 from qbeat.beat.entries import Entry
+from qbeat.beat.holding import Holder
 from qbeat.beat.instants import iso
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
 from qbeat.beat.roster import Roster
@@ -35,7 +37,7 @@ class Dispatcher:
         publisher: Publisher,
         roster: Roster,
         *,
-        replica: str,
+        holder: Holder,
         clock: Clock,
         time: StoreTime,
         timings: Timings,
@@ -43,12 +45,14 @@ class Dispatcher:
         self._store = store
         self._publisher = publisher
         self._roster = roster
-        self._replica = replica
+        self._holder = holder
         self._clock = clock
         self._time = time
         self._timings = timings
         self._settlements: list[Settlement] = []
         self._releases: list[Release] = []
+        self._attempts: dict[tuple[str, int, str], int] = {}
+        """What the store counts for firings that were taken over while they are still being published here."""
         self._unsettled_since: float | None = None
         self._next_outbox_check = 0.0
 
@@ -94,7 +98,7 @@ class Dispatcher:
             return
         self._next_outbox_check = monotonic + self._timings.outbox
         taken = self._store.take_over(
-            replica=self._replica, stale_after=round(self._stale_after * SECOND), limit=limit
+            replica=self._holder.name, stale_after=round(self._stale_after * SECOND), limit=limit
         )
         if len(taken) == limit:
             self.check_outbox_now()
@@ -154,6 +158,7 @@ class Dispatcher:
     def _publishable(self, firing: Firing) -> Entry | None:
         """Return the entry of a firing from the outbox if it is to be published now and here."""
         if self._publisher.holds(firing):
+            self._attempts[_key(firing)] = firing.attempt
             return None
         tracked = self._roster.get(firing.uid)
         if tracked is None:
@@ -187,7 +192,7 @@ class Dispatcher:
         )
 
     def _take_in(self, results: Iterable[Result]) -> None:
-        for result in results:
+        for result in map(self._counted, results):
             tracked = self._roster.get(result.job.firing.uid)
             ending = conclude(
                 result,
@@ -199,6 +204,14 @@ class Dispatcher:
             if isinstance(ending, Release) and result.verdict is not Verdict.FAILED:
                 self.check_outbox_now()
 
+    def _counted(self, result: Result) -> Result:
+        """Return the result with the attempt that the store counts, so that it takes the firing back."""
+        firing = result.job.firing
+        attempt = self._attempts.pop(_key(firing), firing.attempt)
+        if attempt == firing.attempt:
+            return result
+        return replace(result, job=replace(result.job, firing=replace(firing, attempt=attempt)))
+
     def _note(self, ending: Settlement | Release) -> None:
         if isinstance(ending, Settlement):
             self._settlements.append(ending)
@@ -206,6 +219,10 @@ class Dispatcher:
             self._releases.append(ending)
         if self._unsettled_since is None:
             self._unsettled_since = self._clock.monotonic()
+
+
+def _key(firing: Firing) -> tuple[str, int, str]:
+    return firing.uid, firing.fire_time, firing.lane
 
 
 def log_fired(entry: Entry, firing: Firing, published_at: int) -> None:

@@ -23,6 +23,7 @@ from qbeat.beat.claiming import Claimer
 from qbeat.beat.clock import Clock
 from qbeat.beat.dispatcher import Dispatcher
 from qbeat.beat.entries import Entry, generation_of
+from qbeat.beat.holding import Holder
 from qbeat.beat.publishing.base import Publisher
 from qbeat.beat.publishing.fused import Fusion
 from qbeat.beat.registry import Registry
@@ -60,6 +61,7 @@ class Scheduler:
         self._replica = replica
         self._timings = timings or Timings()
         self._time = time or StoreTime(store, clock)
+        self._holder = Holder(replica.id)
         self._registry = Registry(store, entries, generation_of(entries.values()))
         self._shares = Shares(replica.id)
         self._roster = Roster(entries, self._shares)
@@ -67,7 +69,7 @@ class Scheduler:
             store,
             publisher,
             self._roster,
-            replica=replica.id,
+            holder=self._holder,
             clock=clock,
             time=self._time,
             timings=self._timings,
@@ -76,7 +78,7 @@ class Scheduler:
             store,
             self._roster,
             self._dispatcher,
-            replica=replica.id,
+            holder=self._holder,
             clock=clock,
             time=self._time,
             fusion=fusion,
@@ -102,13 +104,15 @@ class Scheduler:
             return self._tick()
         except Exception:
             self._loaded = False
+            self._holder.renew()
             raise
 
     def stop(self, timeout: float) -> None:
         """Finish the firings that are being published, settle them and leave; after the last tick, once."""
         self._dispatcher.close(timeout)
         self._claimer.close()
-        self._store.leave(self._replica.id)
+        for name in self._holder.names():
+            self._store.leave(name)
 
     def _tick(self) -> float:
         if not self._loaded:
@@ -216,5 +220,5 @@ class Scheduler:
             waits.append(self._next_sweep - monotonic)
             next_due = self._roster.next_due()
             if next_due is not None:
-                waits.append((next_due - self._time.now()) / SECOND)
+                waits.append(self._time.until(next_due))
         return max(0.0, min(waits))

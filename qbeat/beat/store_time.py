@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from qbeat.beat.clock import Clock
 from qbeat.schedules.base import SECOND
 from qbeat.store.base import Store
+
+DRIFT: Final = 500e-6
+"""So much faster than the store's may a monotonic clock run: the most by which clocks are steered."""
 
 
 class StoreTime:
@@ -13,13 +18,15 @@ class StoreTime:
     All replicas fire by the store's clock, so a replica whose own wall clock is wrong, or jumps, neither
     fires early nor late. Each look at the store bounds the difference between its clock and the monotonic
     one: the answer was read after the question went out and before it came back. Of these bounds the lower
-    one is used, so that nothing is early; later looks can only tighten it, or show that the clock jumped.
+    one is used, and from then on the time goes by ``DRIFT`` too slowly, so that nothing is early; later
+    looks can only tighten it, or show that the clock jumped.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._ahead: int | None = None
+        self._looked_at = 0
 
     def observe(self) -> int:
         """Look at the store's clock; return by how many microseconds it jumped since the last look, mostly 0."""
@@ -28,7 +35,11 @@ class StoreTime:
         after = self._monotonic()
         earliest, latest = now - after, now - before
         known = self._ahead
-        self._ahead = earliest if known is None else min(max(known, earliest), latest)
+        if known is None:
+            self._ahead = earliest
+        else:
+            self._ahead = min(max(known - self._allowance(after), earliest), latest)
+        self._looked_at = after
         if known is None or abs(self._ahead - known) < SECOND:
             return 0
         return self._ahead - known
@@ -38,7 +49,15 @@ class StoreTime:
         if self._ahead is None:
             self.observe()
         assert self._ahead is not None
-        return self._ahead + self._monotonic()
+        monotonic = self._monotonic()
+        return self._ahead + monotonic - self._allowance(monotonic)
+
+    def until(self, instant: int) -> float:
+        """Return the seconds of the monotonic clock after which ``now`` will say ``instant``."""
+        return (instant - self.now()) / SECOND / (1 - DRIFT)
+
+    def _allowance(self, monotonic: int) -> int:
+        return round((monotonic - self._looked_at) * DRIFT)
 
     def _monotonic(self) -> int:
         return round(self._clock.monotonic() * SECOND)

@@ -1,0 +1,60 @@
+"""Lets histories happen by the thousand, on all cores, or tells one of them: ``python -m tests.simulation -h``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from multiprocessing import Pool
+
+from tests.simulation.history import Verdict, run_history
+
+
+def main() -> int:
+    """Run as the command line asks; return the exit code."""
+    options = _options()
+    if options.seed is not None:
+        return _tell(run_history(options.seed, trace=options.trace))
+    return _run_many(range(options.first, options.first + options.seeds), options.processes)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1_000, help="how many histories")
+    parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEED", help="the first seed")
+    parser.add_argument("--processes", type=int, default=None, help="how many at a time; one for each core")
+    parser.add_argument("--seed", type=int, help="this history alone")
+    parser.add_argument("--trace", action="store_true", help="tell what happens in it")
+    return parser.parse_args()
+
+
+def _tell(verdict: Verdict) -> int:
+    for line in verdict.story:
+        print(line)
+    print(f"seed {verdict.seed} ({verdict.plan.kind}): {verdict.figures}")
+    for problem in verdict.problems:
+        print(f"  {problem}")
+    return bool(verdict.problems)
+
+
+def _run_many(seeds: range, processes: int | None) -> int:
+    started, bad = time.monotonic(), 0
+    figures: Counter[str] = Counter()
+    with Pool(processes) as pool:
+        for verdict in pool.imap_unordered(run_history, seeds, chunksize=10):
+            figures.update(verdict.figures)
+            if verdict.problems:
+                bad += 1
+                print(
+                    f"seed {verdict.seed} ({verdict.plan.kind}): {len(verdict.problems)} problems, the first:"
+                )
+                print(f"  {verdict.problems[0]}", flush=True)
+    took = time.monotonic() - started
+    told = ", ".join(f"{value:,} {name}" for name, value in figures.items())
+    print(f"{len(seeds):,} histories with {told}, in {took:.0f} s; {bad} bad ones.")
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

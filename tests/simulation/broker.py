@@ -1,0 +1,184 @@
+"""The broker, and the way there: a publisher with the pool's behaviour whose threads live in simulated time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from qbeat.beat.clock import Clock
+from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
+from qbeat.schedules.base import SECOND
+from qbeat.store.records import Firing
+from tests.simulation.ledger import Arrival, Ledger
+from tests.simulation.world import Process, World
+
+KNOCK_EVERY: Final = SECOND // 5
+Answer = tuple[Verdict, str | None]
+
+
+class Broker:
+    """What all replicas publish to.
+
+    On an exactly-once kind it keeps a mark for each entry and lane, as ``push_marked.lua`` does: a firing
+    that is not later than the mark is dropped, any other one moves the mark.
+    """
+
+    def __init__(self, world: World, ledger: Ledger, *, exactly_once: bool) -> None:
+        self.world = world
+        self.exactly_once = exactly_once
+        self._ledger = ledger
+        self._marks: dict[tuple[str, str], int] = {}
+
+    def push(self, firing: Firing, replica: str) -> None:
+        """Take a message in, unless the mark says that it has been here before."""
+        if self.exactly_once and not self._moves_mark(firing):
+            self.world.tell(replica, f"publishes {_short(firing, self.world)} again: dropped")
+            return
+        self.world.tell(replica, f"publishes {_short(firing, self.world)}")
+        self._ledger.arrivals.append(
+            Arrival(self.world.now, replica, firing.uid, firing.fire_time, firing.lane, firing.task_id)
+        )
+
+    def _moves_mark(self, firing: Firing) -> bool:
+        field = firing.uid, firing.lane
+        if firing.fire_time <= self._marks.get(field, -1):
+            return False
+        self._marks[field] = firing.fire_time
+        return True
+
+
+class SimulatedPublisher(Publisher):
+    """Publishes each entry's firings one after another, as a task of its process for each entry."""
+
+    def __init__(self, broker: Broker, process: Process, clock: Clock, now: Callable[[], int]) -> None:
+        self._broker = broker
+        self._world = process.world
+        self._process = process
+        self._clock = clock
+        self._now = now
+        self._queues: dict[str, deque[Job]] = {}
+        self._held: set[tuple[str, int, str]] = set()
+        self._results: list[Result] = []
+        self._stuck: set[str] = set()
+        self._ready = False
+
+    def start(self) -> None:
+        self._process.spawn(self._knock)
+
+    @property
+    def ready(self) -> bool:
+        return self._ready
+
+    @property
+    def exactly_once(self) -> bool:
+        return self._broker.exactly_once
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._held)
+
+    def holds(self, firing: Firing) -> bool:
+        return _key(firing) in self._held
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            uid = job.firing.uid
+            self._held.add(_key(job.firing))
+            if uid in self._stuck:
+                self._results.append(Result(job, Verdict.UNSENT, self._now()))
+            elif uid in self._queues:
+                self._queues[uid].append(job)
+            else:
+                self._queues[uid] = deque([job])
+                self._process.spawn(lambda uid=uid: self._work_off(uid))  # type: ignore[misc]
+        if jobs:
+            self._process.sleep(0)
+
+    def collect(self) -> list[Result]:
+        self._process.sleep(0)
+        results, self._results = self._results, []
+        self._stuck.clear()
+        self._held.difference_update(_key(result.job.firing) for result in results)
+        return results
+
+    def close(self, timeout: float) -> list[Result]:
+        deadline = self._clock.monotonic() + timeout
+        while self._queues and self._clock.monotonic() < deadline:
+            self._process.sleep(SECOND // 100)
+        return self.collect()
+
+    def _work_off(self, uid: str) -> None:
+        queue = self._queues[uid]
+        while queue:
+            job = queue[0]
+            verdict, error = self._send(job)
+            queue.popleft()
+            self._results.append(Result(job, verdict, self._now(), error))
+            if verdict is not Verdict.PUBLISHED:
+                self._give_back(uid)
+            self._clock.wake()
+        del self._queues[uid]
+
+    def _send(self, job: Job) -> Answer:
+        world, process = self._world, self._process
+        process.sleep(world.latency())
+        if self._clock.monotonic() > job.start_before:
+            return Verdict.EXPIRED, None
+        if world.chance(world.weather.entry_fails):
+            return Verdict.FAILED, "its argument cannot be serialized"
+        if world.broker_away:
+            return self._find_nobody()
+        process.sleep(world.latency())
+        if world.chance(world.weather.send_fails):
+            return self._send_in_vain(job.firing)
+        self._broker.push(job.firing, process.name)
+        process.sleep(world.latency())
+        return Verdict.PUBLISHED, None
+
+    def _send_in_vain(self, firing: Firing) -> Answer:
+        """Lose the message, or the confirmation, or have the message come long after everybody gave it up."""
+        world = self._world
+        fate = world.random.choice(("lost", "unconfirmed", "late"))
+        world.tell(self._process.name, f"sends {_short(firing, world)}: {fate}")
+        if fate == "unconfirmed":
+            self._broker.push(firing, self._process.name)
+        if fate == "late":
+            world.after(
+                world.random.randrange(1, 20 * SECOND), lambda: self._broker.push(firing, self._process.name)
+            )
+        self._process.sleep(world.random.choice((1_000, SECOND, 4 * SECOND)))
+        return Verdict.UNCERTAIN, fate
+
+    def _find_nobody(self) -> Answer:
+        if self._ready:
+            self._ready = False
+            self._process.spawn(self._knock)
+        for uid, queue in self._queues.items():
+            # The first job of a queue is being sent, and finds out by itself.
+            first = queue.popleft()
+            self._give_back(uid)
+            queue.append(first)
+        return Verdict.UNSENT, "no connection"
+
+    def _give_back(self, uid: str) -> None:
+        """Return the jobs behind one that failed: the outbox keeps their order."""
+        self._stuck.add(uid)
+        queue = self._queues[uid]
+        while queue:
+            self._results.append(Result(queue.popleft(), Verdict.UNSENT, self._now()))
+
+    def _knock(self) -> None:
+        self._process.sleep(self._world.latency())
+        while self._world.broker_away:
+            self._process.sleep(KNOCK_EVERY)
+        self._ready = True
+        self._clock.wake()
+
+
+def _key(firing: Firing) -> tuple[str, int, str]:
+    return firing.uid, firing.fire_time, firing.lane
+
+
+def _short(firing: Firing, world: World) -> str:
+    return f"{firing.uid[:4]} {(firing.fire_time - world.start) / SECOND:.3f}"

@@ -1,0 +1,161 @@
+"""The store as one process reaches it: over a network that delays, loses questions and loses answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from enum import Enum
+from typing import Any, Final, TypeVar
+
+from qbeat.schedules.base import SECOND
+from qbeat.store.base import Store, StoreUnavailable
+from qbeat.store.memory import MemoryStore
+from qbeat.store.records import (
+    Change,
+    Claim,
+    EntryRecord,
+    Firing,
+    HistoryRecord,
+    Pulse,
+    Release,
+    ReplicaRecord,
+    Settlement,
+    Won,
+)
+from tests.simulation.ledger import Claimed, Ledger, Saved
+from tests.simulation.world import Process
+
+T = TypeVar("T")
+TIMEOUT: Final = 2 * SECOND
+
+
+class Fate(Enum):
+    """What becomes of a call."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused: nothing was done"
+    LOST = "done, but the answer is lost"
+    LATE = "given up by the caller, and done later"
+
+
+class FaultyStore(Store):
+    """Passes each verb on to the store that all share, some way off."""
+
+    def __init__(self, store: MemoryStore, process: Process, ledger: Ledger) -> None:
+        self._store = store
+        self._process = process
+        self._ledger = ledger
+
+    @property
+    def url(self) -> str:
+        return self._store.url
+
+    def now(self) -> int:
+        return self._ask("now", self._store.now)
+
+    def pushes_to(self, broker_url: str) -> bool:
+        return self._store.pushes_to(broker_url)
+
+    def entries(self, names: Collection[str] | None = None, *, changed_after: int = 0) -> list[EntryRecord]:
+        return self._ask("entries", lambda: self._store.entries(names, changed_after=changed_after))
+
+    def save(self, changes: Sequence[Change]) -> list[bool]:
+        return self._ask("save", lambda: self._save(changes))
+
+    def remove(self, names: Collection[str]) -> int:
+        return self._ask("remove", lambda: self._store.remove(names))
+
+    def overdue(self, before: int, limit: int) -> list[EntryRecord]:
+        return self._ask("overdue", lambda: self._store.overdue(before, limit))
+
+    def claim(
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement] = (), *, replica: str
+    ) -> list[Won]:
+        settlements = list(settlements)
+        return self._ask("claim", lambda: self._claim(claims, settlements, replica))
+
+    def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:
+        self._ask("settle", lambda: self._store.settle(settlements, releases))
+
+    def take_over(self, *, replica: str, stale_after: int, limit: int) -> list[Firing]:
+        return self._ask(
+            "take_over",
+            lambda: self._store.take_over(replica=replica, stale_after=stale_after, limit=limit),
+        )
+
+    def unsettled(self) -> int:
+        return self._ask("unsettled", self._store.unsettled)
+
+    def history(self, **query: Any) -> Iterator[HistoryRecord]:
+        return self._ask("history", lambda: self._store.history(**query))
+
+    def prune(self, before: int, limit: int) -> int:
+        return self._ask("prune", lambda: self._store.prune(before, limit))
+
+    def heartbeat(self, replica: ReplicaRecord, *, live_within: int) -> Pulse:
+        return self._ask("heartbeat", lambda: self._store.heartbeat(replica, live_within=live_within))
+
+    def leave(self, replica: str) -> None:
+        self._ask("leave", lambda: self._store.leave(replica))
+
+    def replicas(self) -> list[ReplicaRecord]:
+        return self._ask("replicas", self._store.replicas)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _ask(self, what: str, effect: Callable[[], T]) -> T:
+        process = self._process
+        world = process.world
+        process.sleep(world.latency())
+        fate = self._fate()
+        if fate is Fate.ANSWERED or fate is Fate.LOST:
+            answer = effect()
+            process.sleep(world.latency())
+            if fate is Fate.ANSWERED:
+                return answer
+        world.tell(process.name, f"{what}: {fate.value}")
+        if fate is Fate.LATE:
+            world.after(world.random.randrange(1, 6 * SECOND), effect)
+        if fate is Fate.LATE or world.chance(0.3):
+            process.sleep(TIMEOUT)
+        raise StoreUnavailable(fate.value)
+
+    def _fate(self) -> Fate:
+        world = self._process.world
+        if world.store_away:
+            return Fate.REFUSED
+        if world.chance(world.weather.store_fails):
+            return world.random.choice((Fate.REFUSED, Fate.LOST, Fate.LATE))
+        return Fate.ANSWERED
+
+    # --- the effects that the invariants judge
+
+    def _save(self, changes: Sequence[Change]) -> list[bool]:
+        saved = self._store.save(changes)
+        world = self._process.world
+        for change, written in zip(changes, saved, strict=True):
+            if written:
+                (record,) = self._store.entries([change.record.name])
+                self._ledger.saved.append(Saved(world.now, record))
+                world.tell(self._process.name, f"saves {record.name}: {_state(record)}")
+        return saved
+
+    def _claim(self, claims: Sequence[Claim], settlements: Sequence[Settlement], replica: str) -> list[Won]:
+        won = self._store.claim(claims, settlements, replica=replica)
+        world = self._process.world
+        for claim, outcome in zip(claims, won, strict=True):
+            self._ledger.claimed.append(Claimed(world.now, replica, claim, outcome))
+            world.tell(
+                self._process.name, f"claims {claim.uid[:4]} {_times(claim, world.start)}: {outcome.value}"
+            )
+        return won
+
+
+def _state(record: EntryRecord) -> str:
+    return "retired" if record.retired_at is not None else f"{record.schedule}"
+
+
+def _times(claim: Claim, start: int) -> str:
+    times = ", ".join(f"{(firing.fire_time - start) / SECOND:.3f}" for firing in claim.firings)
+    skips = ", ".join(f"{skip.count} {skip.reason}" for skip in claim.skips)
+    return f"[{times}] {skips}"
