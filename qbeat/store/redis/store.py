@@ -164,8 +164,9 @@ class RedisStore(Store):
     def prune(self, before: int, limit: int) -> int:
         pruned, more = 0, 1
         while more and pruned < limit:
-            gone, more = self._write("prune", before, limit - pruned)
-            pruned += gone
+            wanted = min(limit - pruned, MAX_BATCH)
+            gone, unseen = self._write("prune", before, wanted)
+            pruned, more = pruned + gone, unseen or gone == wanted
         return pruned
 
     # --- replicas

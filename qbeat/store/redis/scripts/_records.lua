@@ -1,6 +1,6 @@
 -- The history: for each entry a list of packed records in the order of their fire times, and beside it a
--- sorted set of the few that came late. ENDS knows how far each entry's history reaches; STARTS knows from
--- when on there may be something to prune, and names no entry that has only its newest published record.
+-- sorted set, by their ends, of the few that came late. ENDS knows how far each entry's history reaches; STARTS
+-- knows from when on there may be something to prune, and has no entry with only its newest published record.
 local PUBLISHED, SKIPPED = 1, 2 -- outcomes; 3 is a failure
 local RUN, WITH_PUBLISHED_AT, PUBLISHED_WHEN_CLAIMED, WITH_LANE, WITH_REASON = 4, 8, 16, 32, 64
 local AUTO = 'auto'
@@ -53,11 +53,11 @@ local function head_of(packed)
 end
 
 -- Where pruning has to begin to look once a record has come.
-local function note_start(starts, state, uid, last)
+local function note_start(starts, state, uid, fire_time)
   if state[STARTED] ~= 0 then return end
   state[STARTED] = 1
   local kept = state[PUBLISHED_FIRE_TIME]
-  starts[#starts + 1] = (kept ~= NONE and kept < last) and kept or last
+  starts[#starts + 1] = (kept ~= NONE and kept < fire_time) and kept or fire_time
   starts[#starts + 1] = uid
 end
 
@@ -71,10 +71,10 @@ local function write_records()
       state[END] = last
       ends[#ends + 1] = last
       ends[#ends + 1] = uid
-      note_start(starts, state, uid, last)
+      note_start(starts, state, uid, fire_time)
     else
       redis.call('ZADD', LATE .. uid, last, records[at + 4])
-      redis.call('ZADD', STARTS, 'LT', last, uid)
+      redis.call('ZADD', STARTS, 'LT', fire_time, uid)
       redis.call('ZADD', ENDS, 'GT', last, uid)
       state[STARTED] = 1
     end

@@ -1,59 +1,130 @@
 -- needs _store _progress _records
--- Deletes old records of the entries whose histories start first.
+-- Deletes old records, the oldest first; the newest published one of each entry that is still there is kept.
 --
 -- ARGV[3]  records that end before this instant are old
 -- ARGV[4]  at most how many
 -- Returns  how many went, and 1 if there may be more
 local EXAMINED = 1000 -- entries
 local before, limit = tonumber(ARGV[3]), tonumber(ARGV[4])
-local uids = redis.call('ZRANGEBYSCORE', STARTS, '-inf', '(' .. ARGV[3], 'LIMIT', 0, EXAMINED)
+local candidates = redis.call('ZRANGEBYSCORE', STARTS, '-inf', '(' .. ARGV[3], 'WITHSCORES', 'LIMIT', 0, EXAMINED)
+local uids = {}
+for i = 1, #candidates, 2 do uids[#uids + 1] = candidates[i] end
 load_states(uids)
 check_keys()
 
--- The newest published record of an entry that is still there is kept.
-local function is_kept(uid, fire_time, outcome)
-  local state = states[uid]
+-- Where pruning stands in the history of an entry: `place` in the list, `late` records still to go, the `kept`
+-- record met on the way, and the `head`, which goes next: its fire time, nil if it is not old or not there.
+local function is_kept(past, fire_time, outcome)
+  local state = states[past.uid]
   return state ~= nil and outcome == PUBLISHED and fire_time >= state[PUBLISHED_FIRE_TIME]
 end
 
--- Prune the list; return how many went, whether a record is kept, and where the next one ends.
-local function prune_list(uid, room)
-  local key, examined, gone, kept, following = HISTORY .. uid, 0, 0, nil, nil
-  for _, packed in ipairs(redis.call('LRANGE', key, 0, room + 1)) do
-    local fire_time, last, outcome = head_of(packed)
-    if is_kept(uid, fire_time, outcome) then
-      kept = packed
-    elseif last < before and gone < room then
-      gone = gone + 1
+local function open_past(uid)
+  local past = {uid = uid, place = 0, gone = 0, late = {}, late_gone = {}, late_place = 1}
+  local found = redis.call('ZRANGEBYSCORE', LATE .. uid, '-inf', '(' .. ARGV[3], 'LIMIT', 0, limit + 1)
+  for _, packed in ipairs(found) do
+    local fire_time, _, outcome = head_of(packed)
+    if is_kept(past, fire_time, outcome) then
+      past.late_kept = true
     else
-      following = last
-      break
+      past.late[#past.late + 1] = {fire_time, packed}
     end
-    examined = examined + 1
   end
-  if gone > 0 then
-    redis.call('LTRIM', key, examined, -1)
-    if kept then redis.call('LPUSH', key, kept) end
-  end
-  return gone, kept ~= nil, following
+  table.sort(past.late, function(one, other) return one[1] < other[1] end)
+  return past
 end
 
--- The same for the records that came late.
-local function prune_late(uid, room)
-  local key, gone, kept, following = LATE .. uid, 0, false, nil
-  local found = redis.call('ZRANGE', key, 0, room + 1)
-  for _, packed in ipairs(found) do
+local function look_at_list(past)
+  while true do
+    local packed = redis.call('LINDEX', HISTORY .. past.uid, past.place)
+    if not packed then return nil end
     local fire_time, last, outcome = head_of(packed)
-    if is_kept(uid, fire_time, outcome) then
-      kept = true
-    elseif last < before and gone < room then
-      gone = gone + redis.call('ZREM', key, packed)
-    else
-      following = last
-      break
+    if not is_kept(past, fire_time, outcome) then
+      past.following = fire_time
+      return last < before and fire_time or nil
     end
+    past.kept, past.place = packed, past.place + 1
   end
-  return gone, kept, following
+end
+
+local function look(past)
+  past.following = nil
+  local first, late = look_at_list(past), past.late[past.late_place]
+  past.head, past.is_late = first, false
+  if late and (not first or late[1] < first) then past.head, past.is_late = late[1], true end
+end
+
+local function drop_head(past)
+  if past.is_late then
+    past.late_gone[#past.late_gone + 1] = past.late[past.late_place][2]
+    past.late_place = past.late_place + 1
+  else
+    past.place, past.gone = past.place + 1, past.gone + 1
+  end
+  look(past)
+end
+
+-- A heap of the entries by their heads: the one whose record goes next stands first.
+local heap = {}
+local function is_before(one, other)
+  if one.head ~= other.head then return one.head < other.head end
+  return one.uid < other.uid
+end
+
+local function swap(i, j) heap[i], heap[j] = heap[j], heap[i] end
+
+local function push(past)
+  local i = #heap + 1
+  heap[i] = past
+  while i > 1 and is_before(heap[i], heap[math.floor(i / 2)]) do
+    swap(i, math.floor(i / 2))
+    i = math.floor(i / 2)
+  end
+end
+
+local function sink()
+  local i = 1
+  while true do
+    local least = i
+    for child = 2 * i, 2 * i + 1 do
+      if heap[child] and is_before(heap[child], heap[least]) then least = child end
+    end
+    if least == i then return end
+    swap(i, least)
+    i = least
+  end
+end
+
+local function pop()
+  heap[1] = heap[#heap]
+  heap[#heap] = nil
+  if heap[1] then sink() end
+end
+
+local examined, pasts = 0, {}
+local function examine_next()
+  examined = examined + 1
+  local past = open_past(uids[examined])
+  look(past)
+  pasts[examined] = past
+  if past.head then push(past) end
+end
+
+-- Whether an entry that has not been looked at yet may have an older record than those that have.
+local function may_be_first()
+  if examined == #uids then return false end
+  local start = tonumber(candidates[2 * examined + 2])
+  return not heap[1] or start < heap[1].head or (start == heap[1].head and uids[examined + 1] < heap[1].uid)
+end
+
+local gone = 0
+while gone < limit do
+  while may_be_first() do examine_next() end
+  local past = heap[1]
+  if not past then break end
+  drop_head(past)
+  gone = gone + 1
+  if past.head then sink() else pop() end
 end
 
 -- Forget the name of a removed entry that has no history any more.
@@ -65,28 +136,32 @@ local function forget(uid)
   if left == '' then redis.call('HDEL', FORMER, name) else redis.call('HSET', FORMER, name, left) end
 end
 
-local function prune(uid, room)
-  local gone, kept, following = prune_list(uid, room)
-  local late_gone, late_kept, late_following = prune_late(uid, room - gone)
-  if following or late_following then
-    redis.call('ZADD', STARTS, math.min(following or late_following, late_following or following), uid)
-    return gone + late_gone
-  end
+local function rest_is_kept(past)
+  local uid = past.uid
   redis.call('ZREM', STARTS, uid)
-  if not kept and not late_kept then redis.call('ZREM', ENDS, uid) end
+  if not past.kept and not past.late_kept then redis.call('ZREM', ENDS, uid) end
   if states[uid] then
     states[uid][STARTED], changed[uid] = 0, true
   else
     forget(uid)
   end
-  return gone + late_gone
 end
 
-local gone, examined = 0, 0
-for _, uid in ipairs(uids) do
-  if gone >= limit then break end
-  gone = gone + prune(uid, limit - gone)
-  examined = examined + 1
+local function close_past(past)
+  local key = HISTORY .. past.uid
+  if past.gone > 0 then
+    redis.call('LTRIM', key, past.place, -1)
+    if past.kept then redis.call('LPUSH', key, past.kept) end
+  end
+  in_chunks('ZREM', LATE .. past.uid, past.late_gone)
+  local start = past.following
+  for _, packed in ipairs(redis.call('ZRANGE', LATE .. past.uid, 0, 1)) do
+    local fire_time, _, outcome = head_of(packed)
+    if not is_kept(past, fire_time, outcome) then start = math.min(start or fire_time, fire_time) end
+  end
+  if start then redis.call('ZADD', STARTS, start, past.uid) else rest_is_kept(past) end
 end
+
+for _, past in ipairs(pasts) do close_past(past) end
 write_states()
 return {gone, (examined < #uids or #uids == EXAMINED) and 1 or 0}
