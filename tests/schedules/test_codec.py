@@ -76,7 +76,7 @@ WRONG: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("data", WRONG, ids=repr)
+@pytest.mark.parametrize("data", WRONG)
 def test_data_that_describe_no_schedule_are_refused(data: Any) -> None:
     with pytest.raises(ScheduleError):
         from_data(data)
