@@ -72,11 +72,17 @@ def celery_schedule_of(entry: Entry, app: Celery) -> BaseSchedule:
         found: BaseSchedule = entry.celery_schedule
         return found
     *_, inner = layers(entry.schedule)
-    if isinstance(inner, Interval):
-        return celery_interval(inner.every, inner.relative, app=app)
+    return as_celery(inner if isinstance(inner, Interval) else entry.schedule, app)
+
+
+def as_celery(schedule: Schedule, app: Celery | None) -> BaseSchedule:
+    """Return an object that Celery's code takes for a schedule of its own."""
+    *_, inner = layers(schedule)
+    if isinstance(schedule, Interval):
+        return celery_interval(schedule.every, schedule.relative, app=app)
     if isinstance(inner, Crontab) or (isinstance(inner, Cron) and inner.seconds is None):
-        return CronFireTimes(entry.schedule, app)
-    return FireTimes(entry.schedule, app)
+        return CronFireTimes(schedule, app)
+    return FireTimes(schedule, app)
 
 
 def _texts(schedule: Cron | Crontab) -> dict[str, str]:

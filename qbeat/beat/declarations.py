@@ -57,21 +57,34 @@ def watched(app: Celery) -> Watched:
     return _watched.setdefault(app, Watched())
 
 
+_watching: bool = False
+
+
 @contextmanager
-def watch() -> Iterator[None]:
-    """Note declarations while this runs."""
+def watch(silently: Callable[[Celery], bool] = lambda app: True) -> Iterator[None]:  # noqa: ARG005
+    """Note declarations while this runs; a watch within a watch changes nothing.
+
+    Celery's warning that a declaration is lost stays away from apps for which ``silently`` answers that it is
+    none of their concern: those whose entries qbeat is going to read.
+    """
+    global _watching  # noqa: PLW0603 - it patches a class, which is as global
+    if _watching:
+        yield
+        return
     # Celery has no public seam for any of the three.
-    seams = {
+    seams: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
         "_sig_to_periodic_task_entry": _noting_declarations,
-        "_add_periodic_task": _noting_replaced,
+        "_add_periodic_task": functools.partial(_noting_replaced, silently=silently),
         "_load_config": _noting_hooks,
     }
     originals = {name: getattr(Celery, name) for name in seams}
     for name, noting in seams.items():
         setattr(Celery, name, noting(originals[name]))
+    _watching = True
     try:
         yield
     finally:
+        _watching = False
         for name, original in originals.items():
             setattr(Celery, name, original)
 
@@ -116,15 +129,18 @@ def _noting_declarations(original: Callable[..., Any]) -> Callable[..., Any]:
     return noting
 
 
-def _noting_replaced(original: Callable[..., Any]) -> Callable[..., Any]:
+def _noting_replaced(original: Callable[..., Any], silently: Callable[[Celery], bool]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def noting(app: Celery, key: str, entry: dict[str, Any], *_: Any, **__: Any) -> None:
+    def noting(app: Celery, key: str, entry: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         seen = watched(app)
         before = app.conf.beat_schedule.get(key)
         if before is not None and not any(before is known.entry for known in seen.declarations):
             seen.replaced[key] = before
-        # What the original does, without its warning that the entry before is lost: here it is not.
-        app.conf.beat_schedule[key] = entry
+        if silently(app):
+            # What the original does, without its warning that the entry before is lost: here it is not.
+            app.conf.beat_schedule[key] = entry
+        else:
+            original(app, key, entry, *args, **kwargs)
 
     return noting
 

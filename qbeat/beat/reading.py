@@ -66,6 +66,11 @@ def read_entries(app: Celery) -> list[Entry]:
     return entries
 
 
+def read_entry(app: Celery, name: str, declared: Any) -> Entry:
+    """Return one entry, given as in ``beat_schedule``; raises what is wrong with it, a ``ValueError`` or ``TypeError``."""
+    return _entry(app, Item(name, declared, "scheduler.schedule"))
+
+
 # --- names
 
 

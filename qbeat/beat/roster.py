@@ -73,6 +73,10 @@ class Roster:
         """Return when the next entry of the share is due."""
         return self._timeline.next_due()
 
+    def progress(self) -> list[tuple[str, int, int]]:
+        """Return name, cursor and number of firings of each entry that is followed."""
+        return [(tracked.entry.name, tracked.cursor, tracked.runs) for tracked in [*self._tracked.values()]]
+
     def advance(
         self, tracked: Tracked, cursor: int, next_fire_time: int | None, due_at: int | None, runs: int = 0
     ) -> None:

@@ -107,6 +107,13 @@ class Scheduler:
             self._holder.renew()
             raise
 
+    def progress(self) -> list[tuple[str, int, int]]:
+        """Return of each entry its name, its last fire time accounted for, and how often it has fired.
+
+        Of another replica's entries it is what this one knew last.
+        """
+        return self._roster.progress()
+
     def stop(self, timeout: float) -> None:
         """Finish the firings that are being published, settle them and leave; after the last tick, once."""
         self._dispatcher.close(timeout)
