@@ -15,12 +15,11 @@ pytest_plugins = ["tests.servers.fixtures"]
 _SHARED_IN_ONE_WORKER = {"rabbitmq_server": "rabbitmq"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for fixture, group in _SHARED_IN_ONE_WORKER.items():
-            if fixture in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(group))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # Not in `pytest_collection_modifyitems`: pytest-xdist's own hook of that name would have looked already.
+    for fixture, group in _SHARED_IN_ONE_WORKER.items():
+        if fixture in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True)
