@@ -166,9 +166,21 @@ def test_years_of_absence_cost_no_walk_through_them() -> None:
     assert skip.count == 20 * 365 * DAY // 1000 - 1
 
 
-def test_a_very_long_absence_of_a_calendar_schedule_is_one_skip_without_a_count() -> None:
-    every_minute = Crontab(timezone="Europe/Berlin")
-    decision = decide(every_minute, Policies(), anchor=0, cursor=0, now=10 * 365 * DAY)
+class EveryMinute(Schedule):
+    """A schedule that can only be asked for its next fire time."""
+
+    def next_us(self, after: int, anchor: int = 0) -> int | None:
+        return (after // MINUTE + 1) * MINUTE
+
+    def describe(self) -> str:
+        return "every minute"
+
+    def to_data(self) -> dict[str, object]:
+        return {"kind": "test"}
+
+
+def test_a_very_long_absence_of_a_schedule_that_cannot_count_is_one_skip_without_a_count() -> None:
+    decision = decide(EveryMinute(), Policies(), anchor=0, cursor=0, now=10 * 365 * DAY)
     assert decision.fire_times == (10 * 365 * DAY,)
     [skip] = decision.skips
     assert (skip.first, skip.last, skip.count) == (MINUTE, 10 * 365 * DAY - MINUTE, None)

@@ -40,10 +40,24 @@ def test_what_the_broker_does_not_have_goes_back_into_the_outbox(verdict: Verdic
     )
 
 
-def test_an_uncertain_firing_goes_back_marked_as_uncertain() -> None:
-    assert conclude(result(Verdict.UNCERTAIN), next_due=0) == Release(
-        "uid", 99 * SECOND, "auto", 1, not_before=0, error="why", uncertain=True
+@pytest.mark.parametrize(("attempt", "pause"), [(1, 0.2), (2, 0.4), (3, 0.8), (6, 5), (1000, 5)])
+def test_an_uncertain_firing_goes_back_marked_as_uncertain_for_a_while(attempt: int, pause: float) -> None:
+    assert conclude(result(Verdict.UNCERTAIN, attempt=attempt), next_due=0) == Release(
+        "uid",
+        99 * SECOND,
+        "auto",
+        attempt,
+        not_before=DONE_AT + round(pause * SECOND),
+        error="why",
+        uncertain=True,
     )
+
+
+def test_where_publishing_is_exactly_once_an_uncertain_firing_is_published_again_whatever_the_entry_says() -> (
+    None
+):
+    uncertain = result(Verdict.UNCERTAIN, policies=Policies(on_uncertain="skip"))
+    assert isinstance(conclude(uncertain, next_due=0, exactly_once=True), Release)
 
 
 def test_an_uncertain_firing_is_given_up_where_the_entry_says_so() -> None:

@@ -73,8 +73,8 @@ class MarkedSender(PlainSender):
         rendered: list[Rendered] = []
         self._templates.refresh(watched=self._scheduler.is_watched)
         answers = [self._fill_in(job, rendered) for job in jobs]
-        pushed = self._push_all(rendered) if rendered else (Verdict.PUBLISHED, None)
-        return [pushed if answer is None else answer for answer in answers]
+        pushed = iter(self._push_all(rendered) if rendered else ())
+        return [next(pushed) if answer is None else answer for answer in answers]
 
     def _fill_in(self, job: Job, rendered: list[Rendered]) -> Answer | None:
         """Render one firing the fast way if it is an ordinary one, the plain way otherwise."""
@@ -103,13 +103,21 @@ class MarkedSender(PlainSender):
         rendered.append(Rendered(job.firing, capture.messages))
         return None
 
-    def _push_all(self, rendered: Sequence[Rendered]) -> Answer:
+    def _push_all(self, rendered: Sequence[Rendered]) -> list[Answer]:
         try:
-            self._push(keys=[MARKS], args=_arguments(rendered))
+            results = self._push(keys=[MARKS], args=_arguments(rendered))
         except (redis.RedisError, OSError) as error:
             self.close()
-            return Verdict.UNCERTAIN, explain(error)
+            return [(Verdict.UNCERTAIN, explain(error))] * len(rendered)
+        return [_answer(result) for result in results]
+
+
+def _answer(result: int | bytes) -> Answer:
+    """Return how one push ended: refused by a key that is no queue, or by a Redis that takes nothing now."""
+    if isinstance(result, int):
         return Verdict.PUBLISHED, None
+    refusal = result.decode(errors="replace")
+    return Verdict.FAILED if refusal.startswith("WRONGTYPE") else Verdict.UNCERTAIN, f"Redis: {refusal}"
 
 
 def _arguments(rendered: Sequence[Rendered]) -> list[str | int]:

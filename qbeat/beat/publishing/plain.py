@@ -168,10 +168,13 @@ class PlainSender:
     def _judge(self, error: BaseException) -> Verdict:
         """Say whether the connection or the entry is to blame."""
         suspects: tuple[type[BaseException], ...] = (OperationalError, OSError)
+        refusals: tuple[type[BaseException], ...] = ()
         if self._connection is not None:
             suspects += (*self._connection.connection_errors, *self._connection.channel_errors)
+            # AMQP closes the channel over a message that it does not take: no such exchange, another kind of queue.
+            refusals = tuple(self._connection.channel_errors) if self._confirms else ()
         self.close()
-        if not isinstance(error, suspects):
+        if isinstance(error, refusals) or not isinstance(error, suspects):
             return Verdict.FAILED
         return Verdict.UNCERTAIN
 

@@ -2,9 +2,9 @@
 --
 -- KEYS[1]  the hash of marks: entry and lane -> fire time of the last published firing
 -- ARGV     for each firing: field, fire time, number of messages, then key and payload of each message
--- Returns  for each firing 1 if it was pushed, 0 if it had been before
+-- Returns  for each firing 1 if it was pushed, 0 if it had been before, or the text of Redis' refusal
 --
--- The push comes first: if Redis refuses it, the mark stays, and the firing can be tried again.
+-- The push comes first: if Redis refuses it, the mark stays, and the firing can be tried again. Others go on.
 local marks = KEYS[1]
 local results = {}
 local at = 1
@@ -13,11 +13,16 @@ while at <= #ARGV do
   at = at + 3
   local mark = tonumber(redis.call('HGET', marks, field) or '-1')
   if fire_time > mark then
+    local result = 1
     for message = 0, count - 1 do
-      redis.call('LPUSH', ARGV[at + 2 * message], ARGV[at + 2 * message + 1])
+      local answer = redis.pcall('LPUSH', ARGV[at + 2 * message], ARGV[at + 2 * message + 1])
+      if type(answer) == 'table' and answer.err then
+        result = answer.err
+        break
+      end
     end
-    redis.call('HSET', marks, field, ARGV[at - 2])
-    results[#results + 1] = 1
+    if result == 1 then redis.call('HSET', marks, field, ARGV[at - 2]) end
+    results[#results + 1] = result
   else
     results[#results + 1] = 0
   end
