@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from qbeat.beat.clock import Clock
-from qbeat.beat.decide import Decision, decide
+from qbeat.beat.decide import Decision, DueAt, decide
 from qbeat.beat.dispatcher import Dispatcher, log_fired
 from qbeat.beat.entries import Entry
 from qbeat.beat.firing_ids import task_id_of
@@ -108,6 +108,7 @@ class Claimer:
                 runs_left=runs_left(max_runs_of(entry.schedule), tracked.runs)
                 if entry.policies.max_runs
                 else None,
+                due_at=_due_at(tracked) if entry.policies.jitter else None,
             )
         except Exception:
             # A schedule of the user's own may raise anything; the other entries must run on.
@@ -147,6 +148,16 @@ class Claimer:
             elif logger.isEnabledFor(logging.INFO):
                 log_fired(tracked.entry, _firing(tracked, new), self._time.now())
         return found
+
+
+def _due_at(tracked: Tracked) -> DueAt:
+    """Return what says when a fire time of the entry is due."""
+    entry = tracked.entry
+
+    def due_at(fire_time: int) -> int:
+        return entry.policies.due_at(tracked.uid, entry.schedule, fire_time, tracked.anchor) or fire_time
+
+    return due_at
 
 
 def _firing(tracked: Tracked, new: NewFiring) -> Firing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -16,6 +16,8 @@ CATCH_UP_BATCH: Final = 100
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _GRACE: Final = CATCH_UP_GRACE // _MICROSECOND
+
+DueAt = Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +39,17 @@ def decide(
     now: int,
     upcoming: int | None = None,
     runs_left: int | None = None,
+    due_at: DueAt | None = None,
 ) -> Decision:
     """Account for the fire times in ``(cursor, now]`` by the entry's policies.
 
     All instants are microseconds since the epoch. A fire time that lies further back than the catch-up
     window is ``missed``; of the others, ``catch_up`` says which are fired and which are ``coalesced``.
     ``upcoming`` is the first fire time after the cursor, where the caller knows it. After ``runs_left`` more
-    firings (``None``: any number) the entry is finished.
+    firings (``None``: any number) the entry is finished. With jitter, ``due_at`` says when a fire time is due,
+    and it is late only from then on; a fire time that is not due yet stays for later.
     """
-    if upcoming is not None and upcoming <= now:
+    if due_at is None and upcoming is not None and upcoming <= now:
         following = schedule.next_us(upcoming, anchor)
         in_time = policies.catch_up_window is None and (
             policies.catch_up != "skip" or now - upcoming < _GRACE
@@ -53,7 +57,7 @@ def decide(
         if in_time and (following is None or following > now) and runs_left is None:
             # By far the most common case: one fire time is due, and nothing was missed.
             return Decision((upcoming,), (), upcoming, following)
-    decision = _account(schedule, policies, anchor, cursor, now)
+    decision = _account(schedule, policies, anchor, cursor, now=now, due_at=due_at)
     return decision if runs_left is None else _limited(decision, runs_left)
 
 
@@ -65,8 +69,15 @@ def _limited(decision: Decision, runs_left: int) -> Decision:
     return Decision(fire_times, decision.skips, cursor, None)
 
 
-def _account(schedule: Schedule, policies: Policies, anchor: int, cursor: int, now: int) -> Decision:
-    missed, rest = _split(schedule, anchor, cursor, now, _window_start(policies, now))
+def _account(
+    schedule: Schedule, policies: Policies, anchor: int, cursor: int, *, now: int, due_at: DueAt | None
+) -> Decision:
+    until, window_start = now, _window_start(policies, now)
+    edge = cursor if window_start is None else max(cursor, window_start - 1)
+    if due_at is not None:
+        until = _due_until(schedule, anchor, cursor, now, due_at)
+        edge = _due_until(schedule, anchor, cursor, edge, due_at)
+    missed, rest = schedule.span(cursor, edge, anchor), schedule.span(edge, until, anchor)
     skips = _skip(missed, "missed")
     if rest is None:
         return _decision(schedule, anchor, (), skips, missed.last if missed else cursor)
@@ -95,13 +106,10 @@ def _window_start(policies: Policies, now: int) -> int | None:
     return None
 
 
-def _split(
-    schedule: Schedule, anchor: int, cursor: int, now: int, window_start: int | None
-) -> tuple[Span | None, Span | None]:
-    if window_start is None or window_start <= cursor:
-        return None, schedule.span(cursor, now, anchor)
-    edge = window_start - 1
-    return schedule.span(cursor, edge, anchor), schedule.span(edge, now, anchor)
+def _due_until(schedule: Schedule, anchor: int, cursor: int, instant: int, due_at: DueAt) -> int:
+    """Return up to which instant the fire times are due at ``instant``: jitter may hold the last one back."""
+    span = schedule.span(cursor, instant, anchor)
+    return instant if span is None or due_at(span.last) <= instant else span.last - 1
 
 
 def _skip(span: Span | None, reason: Reason) -> tuple[Skip, ...]:

@@ -10,6 +10,9 @@ from multiprocessing import Pool
 
 from tests.simulation.history import Verdict, run_history
 
+MAX_TOLD = 20
+"""So many bad histories are named; one is mostly like the other."""
+
 
 def main() -> int:
     """Run as the command line asks; return the exit code."""
@@ -46,6 +49,7 @@ def _run_many(seeds: range, processes: int | None) -> int:
             figures.update(verdict.figures)
             if verdict.problems:
                 bad += 1
+            if verdict.problems and bad <= MAX_TOLD:
                 print(
                     f"seed {verdict.seed} ({verdict.plan.kind}): {len(verdict.problems)} problems, the first:"
                 )

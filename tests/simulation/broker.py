@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from qbeat.beat.clock import Clock
+from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
+from qbeat.beat.publishing.fused import Fusion
 from qbeat.schedules.base import SECOND
-from qbeat.store.records import Firing
+from qbeat.store.records import Firing, Message
 from tests.simulation.ledger import Arrival, Ledger
+from tests.simulation.plan import Way
 from tests.simulation.world import Process, World
 
 KNOCK_EVERY: Final = SECOND // 5
@@ -24,17 +27,21 @@ class Broker:
     that is not later than the mark is dropped, any other one moves the mark.
     """
 
-    def __init__(self, world: World, ledger: Ledger, *, exactly_once: bool) -> None:
+    def __init__(self, world: World, ledger: Ledger, *, way: Way) -> None:
         self.world = world
-        self.exactly_once = exactly_once
+        self.way = way
         self._ledger = ledger
         self._marks: dict[tuple[str, str], int] = {}
 
     def push(self, firing: Firing, replica: str) -> None:
         """Take a message in, unless the mark says that it has been here before."""
-        if self.exactly_once and not self._moves_mark(firing):
+        if self.way != "plain" and not self._moves_mark(firing):
             self.world.tell(replica, f"publishes {_short(firing, self.world)} again: dropped")
             return
+        self.take_in(firing, replica)
+
+    def take_in(self, firing: Firing, replica: str) -> None:
+        """Take a message in as it comes, as from a claim that pushes."""
         self.world.tell(replica, f"publishes {_short(firing, self.world)}")
         self._ledger.arrivals.append(
             Arrival(self.world.now, replica, firing.uid, firing.fire_time, firing.lane, firing.task_id)
@@ -46,6 +53,22 @@ class Broker:
             return False
         self._marks[field] = firing.fire_time
         return True
+
+
+class SimulatedFusion(Fusion):
+    """Gives each ordinary entry's claim its message; every third entry is an unusual one."""
+
+    def __init__(self) -> None:
+        """Without an app to render messages."""
+
+    def refresh(self) -> None:
+        """Nobody watches."""
+
+    def message(self, entry: Entry, uid: str, fire_time: int, task_id: str) -> Message | None:
+        return None if int(entry.name[1:]) % 3 == 2 else Message("celery", task_id)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
 class SimulatedPublisher(Publisher):
@@ -72,7 +95,7 @@ class SimulatedPublisher(Publisher):
 
     @property
     def exactly_once(self) -> bool:
-        return self._broker.exactly_once
+        return self._broker.way != "plain"
 
     @property
     def in_flight(self) -> int:

@@ -10,6 +10,7 @@ from qbeat.schedules.base import SECOND
 from qbeat.store.base import Store, StoreUnavailable
 from qbeat.store.memory import MemoryStore
 from qbeat.store.records import (
+    AUTO,
     Change,
     Claim,
     EntryRecord,
@@ -21,6 +22,7 @@ from qbeat.store.records import (
     Settlement,
     Won,
 )
+from tests.simulation.broker import Broker
 from tests.simulation.ledger import Claimed, Ledger, Saved
 from tests.simulation.world import Process
 
@@ -40,8 +42,9 @@ class Fate(Enum):
 class FaultyStore(Store):
     """Passes each verb on to the store that all share, some way off."""
 
-    def __init__(self, store: MemoryStore, process: Process, ledger: Ledger) -> None:
+    def __init__(self, store: MemoryStore, broker: Broker, process: Process, ledger: Ledger) -> None:
         self._store = store
+        self._broker = broker
         self._process = process
         self._ledger = ledger
 
@@ -145,10 +148,21 @@ class FaultyStore(Store):
         world = self._process.world
         for claim, outcome in zip(claims, won, strict=True):
             self._ledger.claimed.append(Claimed(world.now, replica, claim, outcome))
+            if outcome is Won.YES:
+                self._push(claim)
             world.tell(
                 self._process.name, f"claims {claim.uid[:4]} {_times(claim, world.start)}: {outcome.value}"
             )
         return won
+
+    def _push(self, claim: Claim) -> None:
+        """Publish, in the claim's own step, what has its message with it."""
+        for new in claim.firings:
+            if new.message is not None:
+                firing = Firing(claim.uid, claim.uid, new.fire_time, AUTO, new.task_id)
+                self._broker.take_in(firing, self._process.name)
+                now = self._process.world.now
+                self._store.settle([Settlement(claim.uid, new.fire_time, AUTO, "published", now)])
 
 
 def _state(record: EntryRecord) -> str:

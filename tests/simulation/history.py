@@ -72,7 +72,7 @@ class History:
             world.story = []
         self.ledger = Ledger()
         self.store = MemoryStore(lambda: world.now)
-        self.broker = Broker(world, self.ledger, exactly_once=plan.exactly_once)
+        self.broker = Broker(world, self.ledger, way=plan.way)
         self.machines = [
             Machine(number, plan.start - random.randrange(10**6 * SECOND), rate, skew)
             for number, (rate, skew) in enumerate(zip(plan.rates, plan.skews, strict=True))
@@ -221,6 +221,6 @@ class History:
         ):
             return False
         held = [record for record in self.store.history() if record.outcome == "claimed"]
-        return all(now - record.fire_time < SECOND for record in held) and not self.store.overdue(
+        return all(now - record.claimed_at < SECOND for record in held) and not self.store.overdue(
             now - SECOND, 1
         )

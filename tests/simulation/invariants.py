@@ -41,7 +41,8 @@ class Definition:
     policies: Policies
     after: int
     until: int
-    fire_times: tuple[int, ...]
+    due: Mapping[int, int]
+    """Its fire times, and when each is due: then, or later by its jitter."""
     ended: bool
     """Whether a change or a retirement ended it, so that fire times may have been superseded."""
 
@@ -84,6 +85,10 @@ class Facts:
             found[record.uid].append(record)
         return found
 
+    def due_at(self, uid: str, fire_time: int) -> int:
+        """Return when a firing is due."""
+        return next(one.due[fire_time] for one in self.definitions[uid] if fire_time in one.due)
+
     @cached_property
     def _declared(self) -> dict[str, Entry]:
         return {entry.fingerprint: entry for entries in self.plan.generations for entry in entries.values()}
@@ -91,14 +96,15 @@ class Facts:
     def _definitions(self, saves: list[Saved]) -> Iterator[Definition]:
         for saved, following in zip(saves, [*saves[1:], None], strict=True):
             record = saved.record
+            entry = self._declared[record.fingerprint]
             until = following.record.cursor if following else record.retired_at or self.now
             yield Definition(
                 record.uid,
                 record.name,
-                self._declared[record.fingerprint].policies,
+                entry.policies,
                 record.cursor,
                 until,
-                tuple(_fire_times(record, until)),
+                {at: _due_at(entry, record, at) for at in _fire_times(record, until)},
                 ended=record.retired_at is not None
                 or (following is not None and _ends(record, following.record)),
             )
@@ -110,6 +116,12 @@ def _fire_times(record: EntryRecord, until: int) -> Iterator[int]:
     while at is not None and at <= until:
         yield at
         at = schedule.next_us(at, record.anchor)
+
+
+def _due_at(entry: Entry, record: EntryRecord, fire_time: int) -> int:
+    due_at = entry.policies.due_at(record.uid, entry.schedule, fire_time, record.anchor)
+    assert due_at is not None
+    return due_at
 
 
 def _ends(before: EntryRecord, after: EntryRecord) -> bool:
@@ -130,7 +142,8 @@ def judge(facts: Facts) -> list[str]:
 def one_outcome(facts: Facts) -> Iterator[str]:
     """Hold the outcomes of each entry against its fire times."""
     for uid, definitions in facts.definitions.items():
-        expected = sorted(at for definition in definitions for at in definition.fire_times)
+        due = {at: due for definition in definitions for at, due in definition.due.items()}
+        expected = sorted(due)
         name = definitions[-1].name
         counts = [0] * len(expected)
         for record in facts.outcomes.get(uid, []):
@@ -142,7 +155,7 @@ def one_outcome(facts: Facts) -> Iterator[str]:
             if record.count != len(covered):
                 yield f"{name}: {_span(facts, record)} stands for {record.count} fire times, not {len(covered)}"
         for at, count in zip(expected, counts, strict=True):
-            if count > 1 or (count == 0 and at <= facts.until):
+            if count > 1 or (count == 0 and due[at] <= facts.until):
                 yield f"{name} {_at(facts, at)}: {count} outcomes"
 
 
@@ -155,7 +168,7 @@ def cursors_stay_in_the_past(facts: Facts) -> Iterator[str]:
 
 def outbox_is_empty(facts: Facts) -> Iterator[str]:
     for record in facts.history:
-        if record.outcome == "claimed" and record.fire_time <= facts.until:
+        if record.outcome == "claimed" and record.claimed_at <= facts.until:
             yield f"{record.entry} {_at(facts, record.fire_time)}: still in the outbox"
 
 
@@ -179,7 +192,7 @@ def published_as_recorded(facts: Facts) -> Iterator[str]:
 
 def _bounds(facts: Facts, record: HistoryRecord) -> tuple[int, float]:
     least = 1 if record.outcome == "published" else 0
-    if facts.plan.exactly_once or facts.plan.kind == "calm":
+    if facts.plan.way != "plain" or facts.plan.kind == "calm":
         return least, 1
     on_uncertain = {definition.policies.on_uncertain for definition in facts.definitions[record.uid]}
     return least, 1 if on_uncertain == {"skip"} or record.reason == UNCERTAIN_SKIP else float("inf")
@@ -193,8 +206,8 @@ def one_task_id(facts: Facts) -> Iterator[str]:
 
 def nothing_early(facts: Facts) -> Iterator[str]:
     for arrival in facts.ledger.arrivals:
-        if arrival.at < arrival.fire_time:
-            early = arrival.fire_time - arrival.at
+        early = facts.due_at(arrival.uid, arrival.fire_time) - arrival.at
+        if early > 0:
             yield f"{arrival.uid} {_at(facts, arrival.fire_time)}: published {early} µs before its time"
 
 
@@ -212,6 +225,13 @@ def in_order(facts: Facts) -> Iterator[str]:
 
 
 # --- policies
+
+
+def nothing_skipped_in_calm(facts: Facts) -> Iterator[str]:
+    """Where nothing goes wrong, everything is fired."""
+    for record in facts.history:
+        if facts.plan.kind == "calm" and record.outcome == "skipped":
+            yield f"{record.entry} {_span(facts, record)}: skipped for no reason"
 
 
 def policies_held(facts: Facts) -> Iterator[str]:
@@ -241,7 +261,7 @@ def _judge_skip(record: HistoryRecord, definition: Definition) -> str | None:
     window = _window(policies)
     if window is None:
         return "missed, but nothing says how late is too late"
-    late = record.claimed_at - record.last_fire_time
+    late = record.claimed_at - definition.due[record.last_fire_time]
     return None if late > window else f"missed, but only {late} µs late"
 
 
@@ -322,7 +342,8 @@ def late_by_little(facts: Facts) -> Iterator[str]:
         if record.fire_time < ended_at or record.uid in unsettled:
             continue
         arrivals = facts.arrivals.get((record.uid, record.fire_time), ())
-        late = max((arrival.at for arrival in arrivals), default=record.claimed_at) - record.fire_time
+        done_at = max((arrival.at for arrival in arrivals), default=record.claimed_at)
+        late = done_at - facts.due_at(record.uid, record.fire_time)
         if late > limit and record.last_fire_time < ended_at + 5 * SECOND:
             yield f"{record.entry} {_at(facts, record.fire_time)}: {late / SECOND:.3f} s late"
 
@@ -332,7 +353,7 @@ def _at(facts: Facts, instant: int) -> str:
 
 
 def _span(facts: Facts, record: HistoryRecord) -> str:
-    return f"{_at(facts, record.fire_time)}–{_at(facts, record.last_fire_time)} ({record.reason})"
+    return f"{_at(facts, record.fire_time)} to {_at(facts, record.last_fire_time)} ({record.reason})"
 
 
 Check = Callable[[Facts], Iterable[str]]
@@ -345,6 +366,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     one_task_id,
     nothing_early,
     in_order,
+    nothing_skipped_in_calm,
     policies_held,
     one_firing_per_catch_up,
     declarations_in_force,

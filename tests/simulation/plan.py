@@ -13,9 +13,12 @@ from qbeat.beat.policies import Policies
 from qbeat.beat.timings import Timings
 from qbeat.schedules import Cron, Crontab, Interval, Schedule
 from qbeat.schedules.base import SECOND, to_us
+from qbeat.schedules.jitter import Jitter
 from tests.simulation.world import Weather
 
 Kind = Literal["chaos", "calm", "kill", "stop"]
+Way = Literal["plain", "marked", "fused"]
+"""How messages reach the broker: at least once, exactly once by marks, or pushed by the claim itself."""
 Entries = Mapping[str, Entry]
 
 STARTS: Final = {
@@ -49,7 +52,7 @@ class Plan:
     """After so many microseconds all faults stop."""
     rates: tuple[float, ...]
     skews: tuple[int, ...]
-    exactly_once: bool
+    way: Way
     timings: Timings
     generations: tuple[Entries, ...]
     weather: Weather
@@ -83,7 +86,7 @@ def _draw_calm(random: Random, kind: Kind, start: int, zone: str) -> Plan:
         length=length,
         rates=tuple(_draw_rate(random) for _ in range(machines)),
         skews=tuple(_draw_skew(random) for _ in range(machines)),
-        exactly_once=random.random() < 0.5,
+        way=_draw_way(random),
         timings=Timings(),
         generations=({name: entry for name, entry in entries.items() if _is_frequent(entry)} or entries,),
         weather=Weather(),
@@ -111,7 +114,7 @@ def _draw_chaos(random: Random, start: int, zone: str) -> Plan:
         length=length,
         rates=tuple(_draw_rate(random) for _ in range(machines)),
         skews=tuple(_draw_skew(random) for _ in range(machines)),
-        exactly_once=random.random() < 0.6,
+        way=_draw_way(random),
         timings=replace(Timings(), uncertain_after=random.choice((2.0, 4.0, 10.0))),
         generations=generations,
         weather=_draw_weather(random),
@@ -161,6 +164,11 @@ def _draw_weather(random: Random) -> Weather:
         send_fails=rare(0.01, 0.3),
         entry_fails=random.choice((0.0, 0.0, 0.0, 0.05, 0.5)),
     )
+
+
+def _draw_way(random: Random) -> Way:
+    ways: tuple[Way, ...] = ("plain", "marked", "fused")
+    return random.choices(ways, (4, 5, 3))[0]
 
 
 def _draw_rate(random: Random) -> float:
@@ -221,4 +229,5 @@ def _draw_policies(random: Random) -> Policies:
         catch_up=random.choice(("latest", "all", "skip")),
         catch_up_window=window,
         on_uncertain=random.choice(("publish", "publish", "skip")),
+        jitter=random.choice((None, None, None, Jitter(duration=SECOND // 2), Jitter(share=500_000))),
     )

@@ -13,7 +13,7 @@ from qbeat.schedules.base import SECOND
 from qbeat.store.base import StoreUnavailable
 from qbeat.store.memory import MemoryStore
 from qbeat.store.records import ReplicaRecord
-from tests.simulation.broker import Broker, SimulatedPublisher
+from tests.simulation.broker import Broker, SimulatedFusion, SimulatedPublisher
 from tests.simulation.faulty_store import FaultyStore
 from tests.simulation.ledger import Ledger
 from tests.simulation.machine import Machine, MachineClock
@@ -45,7 +45,7 @@ class Replica:
         self._ledger = ledger
         self.stopping = False
         self._clock = MachineClock(world, machine, self.process)
-        faulty = FaultyStore(store, self.process, ledger)
+        faulty = FaultyStore(store, broker, self.process, ledger)
         time = StoreTime(faulty, self._clock)
         self._scheduler = Scheduler(
             store=faulty,
@@ -55,6 +55,7 @@ class Replica:
             replica=_record(name, machine, entries, self._clock.now()),
             timings=timings,
             time=time,
+            fusion=SimulatedFusion() if broker.way == "fused" else None,
         )
         self.process.spawn(self._run)
 
