@@ -15,6 +15,7 @@ from celery.utils.log import LOG_LEVELS
 from qbeat.beat.app_timezone import timezone_of
 from qbeat.beat.banner import banner
 from qbeat.beat.errors import OK
+from qbeat.beat.plugin.remote_control import answering_pings
 from qbeat.beat.reading import read_entries
 from qbeat.beat.service import Service
 from qbeat.beat.settings import read_settings
@@ -35,6 +36,8 @@ class Run:
     max_interval: float | None = None
     color: bool = False
     quiet: bool = False
+    remote_control: bool | None = None
+    hostname: str | None = None
 
 
 def run_app(app: Celery, run: Run) -> int:
@@ -62,7 +65,8 @@ def run_app(app: Celery, run: Run) -> int:
         logger.debug("tz database: %s", database().why)
         service = Service(app, store, entries, settings)
         service.obey_signals()
-        service.run()
+        with answering_pings(service, wanted=run.remote_control, hostname=run.hostname):
+            service.run()
     return OK
 
 

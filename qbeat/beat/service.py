@@ -86,6 +86,7 @@ class Service:
 
     def start(self) -> None:
         """Begin; the first turn reads the store."""
+        self._last_tick = time.monotonic()
         self.scheduler.start()
 
     def turn(self) -> float:

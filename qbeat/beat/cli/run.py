@@ -35,6 +35,13 @@ from qbeat.beat.cli.options import LOG_LEVELS, app_options, load, store_option
     metavar="SECONDS",
     help="The longest wait between two looks at the schedule.",
 )
+@click.option(
+    "--enable-remote-control/--no-enable-remote-control",
+    "remote_control",
+    default=None,
+    help="Answer celery inspect ping. [default: the app's beat_enable_remote_control]",
+)
+@click.option("-n", "--hostname", metavar="NODE", help="Answer as this node. [default: celerybeat@%h]")
 @click.option("--detach", is_flag=True, help="Run in the background, as a daemon.")
 @click.option("--uid", envvar="CELERY_BEAT_UID", help="Run as this user.")
 @click.option("--gid", envvar="CELERY_BEAT_GID", help="Run as this group.")
@@ -49,6 +56,8 @@ def command(  # noqa: PLR0917
     logfile: str | None,
     pidfile: str | None,
     max_interval: float | None,
+    remote_control: bool | None,
+    hostname: str | None,
     detach: bool,
     uid: str | None,
     gid: str | None,
@@ -72,6 +81,8 @@ def command(  # noqa: PLR0917
         max_interval=max_interval,
         color=not no_color and not logfile and sys.stderr.isatty(),
         quiet=quiet,
+        remote_control=remote_control,
+        hostname=hostname,
     )
     from celery.platforms import detached, maybe_drop_privileges
 
