@@ -56,16 +56,17 @@ class Broker:
 
 
 class SimulatedFusion(Fusion):
-    """Gives each ordinary entry's claim its message; every third entry is an unusual one."""
+    """Gives claims their messages, except for every third entry, and now and then for the others too."""
 
-    def __init__(self) -> None:
-        """Without an app to render messages."""
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     def refresh(self) -> None:
         """Nobody watches."""
 
     def message(self, entry: Entry, uid: str, fire_time: int, task_id: str) -> Message | None:
-        return None if int(entry.name[1:]) % 3 == 2 else Message("celery", task_id)
+        unusual = int(entry.name[1:]) % 3 == 2 or self._world.chance(0.1)
+        return None if unusual else Message("celery", task_id)
 
     def close(self) -> None:
         """Nothing to let go of."""

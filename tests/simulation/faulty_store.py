@@ -118,7 +118,9 @@ class FaultyStore(Store):
                 return answer
         world.tell(process.name, f"{what}: {fate.value}")
         if fate is Fate.LATE:
-            world.after(world.random.randrange(1, 6 * SECOND), effect)
+            delay = world.random.randrange(1, 6 * SECOND)
+            world.late_effects_until = max(world.late_effects_until, world.now + delay)
+            world.after(delay, effect)
         if fate is Fate.LATE or world.chance(0.3):
             process.sleep(TIMEOUT)
         raise StoreUnavailable(fate.value)

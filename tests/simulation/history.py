@@ -216,8 +216,12 @@ class History:
     def _is_at_rest(self) -> bool:
         now = self.world.now
         running = self.running()
-        if not running or any(
-            replica.stopping or replica.last_good_tick < now - 2 * SECOND for replica in running
+        fault_free_since = self.plan.start + self.plan.length
+        if now < self.world.late_effects_until + SECOND or not running:
+            return False
+        if any(
+            replica.stopping or replica.last_good_tick < max(fault_free_since, now - 2 * SECOND)
+            for replica in running
         ):
             return False
         held = [record for record in self.store.history() if record.outcome == "claimed"]

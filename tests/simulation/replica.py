@@ -55,7 +55,7 @@ class Replica:
             replica=_record(name, machine, entries, self._clock.now()),
             timings=timings,
             time=time,
-            fusion=SimulatedFusion() if broker.way == "fused" else None,
+            fusion=SimulatedFusion(world) if broker.way == "fused" else None,
         )
         self.process.spawn(self._run)
 

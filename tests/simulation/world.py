@@ -45,6 +45,8 @@ class World:
         self.weather = Weather()
         self.store_away = False
         self.broker_away = False
+        self.late_effects_until = start
+        """When the last of the calls will have its effect that their callers have given up."""
         self.story: list[str] | None = None
         """What happened, line by line, for those who want to read it."""
         self.hub = getcurrent()
