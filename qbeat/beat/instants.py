@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 from qbeat.schedules.base import SECOND, from_us
+from qbeat.schedules.zones import zone
 
 
 def iso(microseconds: int) -> str:
@@ -15,3 +18,9 @@ def iso(microseconds: int) -> str:
 def iso_or_none(microseconds: int | None) -> str | None:
     """Return the instant as ``iso`` does, and ``None`` for none."""
     return None if microseconds is None else iso(microseconds)
+
+
+def local_text(microseconds: int, timezone: str) -> str:
+    """Return what the clocks of a zone show then, such as ``Mon 2026-11-23 09:00:00 CET``."""
+    zone(timezone)
+    return from_us(microseconds).astimezone(ZoneInfo(timezone)).strftime("%a %Y-%m-%d %H:%M:%S %Z")

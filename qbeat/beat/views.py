@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
 from typing import Any
 
 from qbeat.beat.instants import iso, iso_or_none
 from qbeat.beat.stored import stored_schedule
+from qbeat.schedules.base import Schedule, from_us
+from qbeat.schedules.lint import note
 from qbeat.store.records import EntryRecord, HistoryRecord
 
 
@@ -56,19 +59,47 @@ def describe(record: EntryRecord) -> str:
     return schedule.describe()
 
 
-def upcoming(records: list[EntryRecord], after: int, limit: int) -> list[tuple[str, int]]:
-    """Return the next ``limit`` fire times of all ``records`` together: (entry, microseconds)."""
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """A fire time to come, with a note where a change of the clock moves it."""
+
+    entry: str
+    fire_time: int
+    note: str | None = None
+
+
+def upcoming(records: list[EntryRecord], after: int, limit: int) -> list[Upcoming]:
+    """Return the next ``limit`` fire times of all ``records`` together, after an instant in microseconds."""
     streams = [_fire_times(record, after) for record in records]
-    return [(name, fire_time) for fire_time, name in islice(merge(*streams), limit)]
+    schedules = {record.name: stored_schedule(record) for record in records}
+    return [
+        Upcoming(name, fire_time, _note(schedules[name], fire_time))
+        for fire_time, name in islice(merge(*streams), limit)
+    ]
+
+
+def fire_times(schedule: Schedule, name: str, after: int, limit: int) -> list[Upcoming]:
+    """Return the next ``limit`` fire times of one schedule."""
+    return [
+        Upcoming(name, fire_time, _note(schedule, fire_time))
+        for fire_time in islice(_walk(schedule, after, 0), limit)
+    ]
 
 
 def _fire_times(record: EntryRecord, after: int) -> Iterator[tuple[int, str]]:
     schedule = stored_schedule(record)
-    if schedule is None:
-        if record.next_fire_time is not None:
-            yield record.next_fire_time, record.name
-        return
-    fire_time = schedule.next_us(max(after, record.cursor), record.anchor)
+    if schedule is not None:
+        yield from ((at, record.name) for at in _walk(schedule, max(after, record.cursor), record.anchor))
+    elif record.next_fire_time is not None:
+        yield record.next_fire_time, record.name
+
+
+def _walk(schedule: Schedule, after: int, anchor: int) -> Iterator[int]:
+    fire_time = schedule.next_us(after, anchor)
     while fire_time is not None:
-        yield fire_time, record.name
-        fire_time = schedule.next_us(fire_time, record.anchor)
+        yield fire_time
+        fire_time = schedule.next_us(fire_time, anchor)
+
+
+def _note(schedule: Schedule | None, fire_time: int) -> str | None:
+    return None if schedule is None else note(schedule, from_us(fire_time))

@@ -19,6 +19,8 @@ COMMANDS: Final = {
     "list": "List the entries with their last and next fire times.",
     "next": "Show what fires next: of all entries, of one, or of a cron expression.",
     "history": "Show what became of past fire times.",
+    "check": "List what may surprise in the entries of the app.",
+    "worker": "Run Celery's worker; with -B, qbeat runs inside it.",
     "demo": "Run a small app with a worker and qbeat, without any server.",
 }
 """Each is the attribute ``command`` of the module of its name (``list`` lives in ``list_``), imported on use."""
