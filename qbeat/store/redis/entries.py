@@ -15,8 +15,6 @@ _logger = logging.getLogger(__name__)
 
 _STATE: Final = Struct(">12q")
 STATE_SIZE: Final = _STATE.size
-_DEFINITION_LENGTH: Final = 11
-
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -64,6 +62,8 @@ def _record(what: list[Any], state: tuple[int, ...], *, published: bool) -> Entr
     if type(schedule) is not dict or type(definition) is not dict or type(anchor) is not int:
         raise TypeError("its schedule, definition or anchor is not of the right kind")
     cursor, revision, next_fire_time, due_at, retired_at, runs, last_fire_time = state[:7]
+    if revision < 1:
+        raise ValueError("its state is missing")
     published_at, change = state[8:10]
     return EntryRecord(
         name,

@@ -162,11 +162,14 @@ class RedisStore(Store):
         return self._history.walk(entries, Span(since, until, newest_first), limit)
 
     def prune(self, before: int, limit: int) -> int:
-        pruned, more = 0, 1
+        pruned, passed_over, more = 0, 0, 1
         while more and pruned < limit:
             wanted = min(limit - pruned, MAX_BATCH)
-            gone, unseen = self._write("prune", before, wanted)
-            pruned, more = pruned + gone, unseen or gone == wanted
+            gone, fruitless, unseen = self._write("prune", before, wanted, passed_over)
+            pruned += gone
+            if gone == wanted:
+                continue
+            passed_over, more = passed_over + fruitless, unseen
         return pruned
 
     # --- replicas

@@ -2,7 +2,8 @@
 local CURSOR, REVISION, NEXT_FIRE_TIME, DUE_AT, RETIRED_AT, RUNS, LAST_FIRE_TIME = 1, 2, 3, 4, 5, 6, 7
 local PUBLISHED_FIRE_TIME, PUBLISHED_AT, CHANGE = 8, 9, 10
 local END = 11 -- where the entry's history, in its order, ends
-local STARTED = 12 -- 1 while STARTS knows where the entry's history starts
+local STARTED = 12 -- what STARTS knows of the entry's history:
+local NOWHERE, EVERYWHERE, PAST_KEPT = 0, 1, 2 -- nothing; its start; its start but for the record that is kept
 local STATE, STATE_FIELDS = '>i8i8i8i8i8i8i8i8i8i8i8i8', 12
 
 local states = {} -- uid -> fields
@@ -12,7 +13,7 @@ local moved = {} -- uids whose place among the due is to be written
 local function load_states(uids)
   local found = values_of(STATES, uids)
   for i = 1, #uids do
-    if found[i] then states[uids[i]] = {struct.unpack(STATE, found[i])} end
+    if found[i] and #found[i] == STATE_SIZE then states[uids[i]] = {struct.unpack(STATE, found[i])} end
   end
 end
 

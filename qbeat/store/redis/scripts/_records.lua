@@ -52,13 +52,19 @@ local function head_of(packed)
   return fire_time, last, kind % RUN
 end
 
--- Where pruning has to begin to look once a record has come.
-local function note_start(starts, state, uid, fire_time)
-  if state[STARTED] ~= 0 then return end
-  state[STARTED] = 1
+-- Have pruning look at a record that has come and, if it is published, at the one that was kept until then.
+local function note_start(starts, state, uid, fire_time, is_newest)
   local kept = state[PUBLISHED_FIRE_TIME]
-  starts[#starts + 1] = (kept ~= NONE and kept < fire_time) and kept or fire_time
-  starts[#starts + 1] = uid
+  if state[STARTED] == NOWHERE then
+    starts[#starts + 1] = fire_time
+    starts[#starts + 1] = uid
+    state[STARTED] = kept == NONE and EVERYWHERE or PAST_KEPT
+  end
+  if is_newest and state[STARTED] == PAST_KEPT then
+    starts[#starts + 1] = kept
+    starts[#starts + 1] = uid
+    state[STARTED] = EVERYWHERE
+  end
 end
 
 local function write_records()
@@ -66,23 +72,22 @@ local function write_records()
   for at = 1, pending, 5 do
     local uid, fire_time, last, published_at = records[at], records[at + 1], records[at + 2], records[at + 3]
     local state = states[uid]
+    local is_newest = published_at and state[PUBLISHED_FIRE_TIME] <= fire_time
+    note_start(starts, state, uid, fire_time, is_newest)
     if fire_time > state[END] then
       redis.call('RPUSH', HISTORY .. uid, records[at + 4])
       state[END] = last
       ends[#ends + 1] = last
       ends[#ends + 1] = uid
-      note_start(starts, state, uid, fire_time)
     else
       redis.call('ZADD', LATE .. uid, last, records[at + 4])
-      redis.call('ZADD', STARTS, 'LT', fire_time, uid)
       redis.call('ZADD', ENDS, 'GT', last, uid)
-      state[STARTED] = 1
+      starts[#starts + 1] = fire_time
+      starts[#starts + 1] = uid
     end
-    if published_at and state[PUBLISHED_FIRE_TIME] <= fire_time then
-      state[PUBLISHED_FIRE_TIME], state[PUBLISHED_AT] = fire_time, published_at
-    end
+    if is_newest then state[PUBLISHED_FIRE_TIME], state[PUBLISHED_AT] = fire_time, published_at end
     changed[uid] = true
   end
   in_chunks('ZADD', ENDS, ends)
-  in_chunks('ZADD', STARTS, starts)
+  lower(STARTS, starts)
 end

@@ -30,6 +30,13 @@ local function in_chunks(command, key, values)
   end
 end
 
+-- Give members of a sorted set lower scores than they have.
+local function lower(key, values)
+  for first = 1, #values, CHUNK do
+    redis.call('ZADD', key, 'LT', unpack(values, first, math.min(first + CHUNK - 1, #values)))
+  end
+end
+
 -- The values of a hash's fields, false for those that are not there.
 local function values_of(key, fields)
   local values = {}
@@ -38,6 +45,29 @@ local function values_of(key, fields)
     for i = 1, #found do values[first + i - 1] = found[i] end
   end
   return values
+end
+
+-- The packed states of entries, one after the other; all bits are set where there is none that can be read.
+local STATE_SIZE = 96
+local function packed_states(uids)
+  local states = values_of(STATES, uids)
+  for i = 1, #states do
+    if not states[i] or #states[i] ~= STATE_SIZE then states[i] = string.rep('\255', STATE_SIZE) end
+  end
+  return table.concat(states)
+end
+
+-- The packed states of the entries of some names, then their definitions.
+local function read_entries(names)
+  local found, uids = {''}, {}
+  for _, definition in ipairs(values_of(ENTRIES, names)) do
+    if definition then
+      found[#found + 1] = definition
+      uids[#uids + 1] = string.sub(definition, 3, 34)
+    end
+  end
+  found[1] = packed_states(uids)
+  return found
 end
 
 -- Fail now, before anything is written, if a key is another program's.

@@ -5,6 +5,8 @@
 -- ARGV[4]  at most how many
 -- Returns  what read.lua returns
 local uids = redis.call('ZRANGEBYSCORE', DUE, '-inf', ARGV[3], 'LIMIT', 0, ARGV[4])
-local found = {table.concat(values_of(STATES, uids))}
-for _, definition in ipairs(values_of(ENTRIES, values_of(NAMES, uids))) do found[#found + 1] = definition end
-return found
+local names = {}
+for _, name in ipairs(values_of(NAMES, uids)) do
+  if name then names[#names + 1] = name end
+end
+return read_entries(names)

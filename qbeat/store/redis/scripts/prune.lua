@@ -3,10 +3,12 @@
 --
 -- ARGV[3]  records that end before this instant are old
 -- ARGV[4]  at most how many
--- Returns  how many went, and 1 if there may be more
+-- ARGV[5]  how many entries to pass over: those in which nothing was found before
+-- Returns  how many went; in how many more entries nothing was found; 1 if there are entries to look at yet
 local EXAMINED = 1000 -- entries
 local before, limit = tonumber(ARGV[3]), tonumber(ARGV[4])
-local candidates = redis.call('ZRANGEBYSCORE', STARTS, '-inf', '(' .. ARGV[3], 'WITHSCORES', 'LIMIT', 0, EXAMINED)
+local candidates = redis.call('ZRANGEBYSCORE', STARTS, '-inf', '(' .. ARGV[3], 'WITHSCORES',
+  'LIMIT', ARGV[5], EXAMINED)
 local uids = {}
 for i = 1, #candidates, 2 do uids[#uids + 1] = candidates[i] end
 load_states(uids)
@@ -141,7 +143,7 @@ local function rest_is_kept(past)
   redis.call('ZREM', STARTS, uid)
   if not past.kept and not past.late_kept then redis.call('ZREM', ENDS, uid) end
   if states[uid] then
-    states[uid][STARTED], changed[uid] = 0, true
+    states[uid][STARTED], changed[uid] = NOWHERE, true
   else
     forget(uid)
   end
@@ -159,9 +161,16 @@ local function close_past(past)
     local fire_time, _, outcome = head_of(packed)
     if not is_kept(past, fire_time, outcome) then start = math.min(start or fire_time, fire_time) end
   end
-  if start then redis.call('ZADD', STARTS, start, past.uid) else rest_is_kept(past) end
+  if not start then
+    rest_is_kept(past)
+    return 0
+  end
+  redis.call('ZADD', STARTS, start, past.uid)
+  if past.kept or past.late_kept then states[past.uid][STARTED], changed[past.uid] = PAST_KEPT, true end
+  return start < before and not past.head and 1 or 0
 end
 
-for _, past in ipairs(pasts) do close_past(past) end
+local fruitless = 0
+for _, past in ipairs(pasts) do fruitless = fruitless + close_past(past) end
 write_states()
-return {gone, (examined < #uids or #uids == EXAMINED) and 1 or 0}
+return {gone, fruitless, (examined < #uids or #uids == EXAMINED) and 1 or 0}

@@ -29,7 +29,7 @@ local former = values_of(FORMER, names)
 for i, uid in ipairs(uids) do
   if redis.call('ZSCORE', ENDS, uid) then
     local state = states[uid]
-    if state[STARTED] == 0 then redis.call('ZADD', STARTS, state[PUBLISHED_FIRE_TIME], uid) end
+    if state[STARTED] ~= EVERYWHERE then lower(STARTS, {state[PUBLISHED_FIRE_TIME], uid}) end
     redis.call('HSET', FORMER, names[i], (former[i] or '') .. uid)
   else
     redis.call('HDEL', NAMES, uid)

@@ -39,7 +39,7 @@ local written, made = {}, {} -- names
 local function new_state(uid, change)
   local past = redis.call('ZSCORE', ENDS, uid)
   return {change.cursor, 0, NONE, NONE, NONE, change.runs, change.last_fire_time, NONE, NONE, number,
-    past and tonumber(past) or NONE, past and 1 or 0}
+    past and tonumber(past) or NONE, past and EVERYWHERE or NOWHERE}
 end
 
 local function state_for(name, change)

@@ -10,5 +10,5 @@ for i = 2, #page[2], 2 do
   found[#found + 1] = definition
   uids[#uids + 1] = string.sub(definition, 3, 34)
 end
-found[2] = table.concat(values_of(STATES, uids))
+found[2] = packed_states(uids)
 return found
