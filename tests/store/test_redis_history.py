@@ -184,7 +184,7 @@ def test_a_large_outbox_is_taken_over_piece_by_piece(store: Store) -> None:
         store.claim(claims, replica="r1")
     for start in range(0, len(names), 500):
         store.settle([], [release(name, 9) for name in names[start : start + 500]])
-    taken = []
+    taken: list[str] = []
     while batch := take_over(store, limit=700):
         assert len(batch) == 700 or len(taken) == 2_100
         taken += [firing.entry for firing in batch]

@@ -155,7 +155,7 @@ def test_the_primary_that_sentinels_name_is_the_store(opened: ExitStack) -> None
         works(store)
         assert store.pushes_to(f"{sentinel.url}/3?master_name=mymaster")
         assert not store.pushes_to(f"{sentinel.url}/0?master_name=mymaster")
-    assert primary.client.info("keyspace").keys() == {"db3"}  # type: ignore[union-attr]
+    assert primary.client.info("keyspace").keys() == {"db3"}
 
 
 def test_a_primary_that_no_sentinel_knows_may_be_named_later(opened: ExitStack) -> None:
@@ -198,7 +198,7 @@ def certificate(tmp_path: Path) -> Path:
     """A certificate for 127.0.0.1 that only those trust who are told to; its key is in ``key.pem`` beside it."""
     program = need_program("openssl", "openssl")
     names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    output = ["-keyout", tmp_path / "key.pem", "-out", tmp_path / "certificate.pem"]
+    output = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "certificate.pem")]
     subprocess.run(
         [program, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *output],
         check=True,
