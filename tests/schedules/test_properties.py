@@ -54,7 +54,7 @@ def walk(schedule: Schedule, after: int, until: int) -> list[int]:
     return found
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(any_fields, zones_and_instants(), folds, gaps, short_spans)
 def test_the_next_fire_time_is_later_and_never_runs_backwards(
     fields: Fields, where: tuple[str, int], fold: str, gap: str, later: int
@@ -68,7 +68,7 @@ def test_the_next_fire_time_is_later_and_never_runs_backwards(
         assert first <= second
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(any_fields, zones_and_instants(), folds, gaps, st.floats(0, 1, exclude_max=True))
 def test_the_answer_stays_the_same_until_it_comes(
     fields: Fields, where: tuple[str, int], fold: str, gap: str, part: float
@@ -82,7 +82,7 @@ def test_the_answer_stays_the_same_until_it_comes(
         assert schedule.next_us(between) == first
 
 
-@settings(max_examples=120)
+@settings(max_examples=80)
 @given(any_fields, zones.flatmap(lambda name: st.tuples(st.just(name), minutes_of(name))), folds, gaps)
 def test_the_fire_times_of_three_days_are_those_of_a_walk_over_every_minute(
     fields: Fields, where: tuple[str, int], fold: str, gap: str
@@ -306,14 +306,14 @@ def refusal(build: Callable[[], Schedule]) -> ScheduleError | None:
     return None
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.one_of(st.text(max_size=300), CRONLIKE), st.sampled_from([None, "first", "last"]))
 def test_any_text_is_a_schedule_or_is_refused_by_the_name_of_a_field(text: str, seconds: Any) -> None:
     refused = refusal(lambda: Cron(text, seconds=seconds))
     assert refused is None or (refused.field in {"expression", *FIELDS} and refused.cure)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(st.text(max_size=300))
 def test_any_text_is_a_crontab_field_or_is_refused_by_its_name(text: str) -> None:
     refused = refusal(lambda: Crontab(day_of_week=text))
