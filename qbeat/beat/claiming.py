@@ -84,16 +84,22 @@ class Claimer:
             new_cursor=decision.cursor,
             next_fire_time=upcoming,
             due_at=due_at,
-            firings=tuple([self._firing(tracked, fire_time) for fire_time in decision.fire_times]),
+            firings=self._firings(tracked, decision.fire_times),
             skips=decision.skips,
         )
 
-    def _firing(self, tracked: Tracked, fire_time: int) -> NewFiring:
-        task_id = task_id_of(tracked.uid, fire_time, AUTO)
-        if self._fusion is None:
-            return NewFiring(fire_time, task_id)
-        message = self._fusion.message(tracked.entry, tracked.uid, fire_time, task_id)
-        return NewFiring(fire_time, task_id, message)
+    def _firings(self, tracked: Tracked, fire_times: Iterable[int]) -> tuple[NewFiring, ...]:
+        """Return the firings, with their messages as long as nothing that goes the slower way comes before."""
+        uid = tracked.uid
+        fusion = None if self._dispatcher.is_publishing(uid) else self._fusion
+        found = []
+        for fire_time in fire_times:
+            task_id, message = task_id_of(uid, fire_time, AUTO), None
+            if fusion is not None:
+                message = fusion.message(tracked.entry, uid, fire_time, task_id)
+                fusion = fusion if message is not None else None
+            found.append(NewFiring(fire_time, task_id, message))
+        return tuple(found)
 
     def _decide(self, tracked: Tracked, now: int) -> Decision | None:
         entry = tracked.entry

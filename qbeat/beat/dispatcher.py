@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
@@ -51,6 +52,8 @@ class Dispatcher:
         self._timings = timings
         self._settlements: list[Settlement] = []
         self._releases: list[Release] = []
+        self._publishing: Counter[str] = Counter()
+        """How many firings of each entry are being published."""
         self._attempts: dict[tuple[str, int, str], int] = {}
         """What the store counts for firings that were taken over while they are still being published here."""
         self._unsettled_since: float | None = None
@@ -74,7 +77,13 @@ class Dispatcher:
         """Publish what was claimed at ``claimed_at`` by the monotonic clock, and is this replica's."""
         # Half of the time is left for the publishing itself, before others may take the firing over.
         start_before = claimed_at + self._timings.uncertain_after / 2
-        self._publisher.submit([Job(firing, entry, start_before) for firing, entry in firings])
+        jobs = [Job(firing, entry, start_before) for firing, entry in firings]
+        self._publishing.update(job.firing.uid for job in jobs)
+        self._publisher.submit(jobs)
+
+    def is_publishing(self, uid: str) -> bool:
+        """Whether a firing of this entry is being published: what bypasses the publisher would overtake it."""
+        return uid in self._publishing
 
     def collect(self) -> None:
         """Take in what became of the firings that are being published.
@@ -193,6 +202,7 @@ class Dispatcher:
 
     def _take_in(self, results: Iterable[Result]) -> None:
         for result in map(self._counted, results):
+            self._forget(result.job.firing.uid)
             tracked = self._roster.get(result.job.firing.uid)
             ending = conclude(
                 result,
@@ -203,6 +213,12 @@ class Dispatcher:
             _log(result, final=isinstance(ending, Settlement))
             if isinstance(ending, Release) and result.verdict is not Verdict.FAILED:
                 self.check_outbox_now()
+
+    def _forget(self, uid: str) -> None:
+        """Note that one firing of the entry is no longer being published."""
+        self._publishing[uid] -= 1
+        if not self._publishing[uid]:
+            del self._publishing[uid]
 
     def _counted(self, result: Result) -> Result:
         """Return the result with the attempt that the store counts, so that it takes the firing back."""
