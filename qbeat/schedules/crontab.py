@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
+from functools import cached_property
 from typing import Any, Final, NamedTuple, Self
 
 from qbeat.schedules import words
@@ -111,7 +112,7 @@ class Crontab(FieldSchedule):
         """Return the crontab that ``to_data`` wrote down."""
         return cls(**{name: value for name, value in data.items() if name != "kind"})
 
-    @property
+    @cached_property
     def texts(self) -> dict[str, str]:
         """The five fields in their canonical texts: equal sets have equal texts."""
         fields = self.fields

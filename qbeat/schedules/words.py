@@ -24,9 +24,9 @@ _UNITS: Final = (
 def canonical(numbers: frozenset[int], first: int, last: int) -> str:
     """Return the one text of a field's numbers: ``*``, ``*/n``, or a list of numbers, ranges and ranges with steps."""
     ordered = sorted(numbers)
-    whole = range(first, last + 1)
-    for step in range(1, len(whole)):
-        if len(ordered) > 1 and ordered == list(whole[::step]):
+    if len(ordered) > 1 and ordered[0] == first:
+        step = ordered[1] - first
+        if ordered == list(range(first, last + 1, step)):
             return "*" if step == 1 else f"*/{step}"
     return ",".join(_runs(ordered))
 
