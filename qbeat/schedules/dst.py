@@ -12,6 +12,7 @@ pass, and a missing day, a half-hour shift or a shift across midnight needs no c
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from qbeat.schedules.base import ScheduleError
@@ -26,6 +27,17 @@ GAPS: Final[tuple[Gap, ...]] = ("fire", "skip")
 
 _SWALLOWED_LIMIT: Final = 200
 """So many fire times in a row that gaps swallow mean that nothing else is ever named."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTimes:
+    """The local times of a schedule and how it takes clock changes, for whoever explains its fire times."""
+
+    zone: Zone
+    next_wall: NextWall
+    all_hours: bool = False
+    fold: Fold = "once"
+    gap: Gap = "fire"
 
 
 def checked_fold(fold: str) -> Fold:

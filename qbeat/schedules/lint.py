@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from qbeat.schedules.base import Schedule, to_us
 from qbeat.schedules.cron import Cron
 from qbeat.schedules.crontab import Crontab
+from qbeat.schedules.dst import LocalTimes
 from qbeat.schedules.interval import Interval
 from qbeat.schedules.lint_fields import advice_on_fields
 from qbeat.schedules.wallclock import FieldSchedule
@@ -40,9 +41,16 @@ def note(schedule: Schedule, fire_time: datetime) -> str | None:
     """Return what a clock change did to one fire time (aware) of a schedule, or ``None`` if nothing."""
     inner = _innermost(schedule)
     at = to_us(fire_time)
-    if not isinstance(inner, FieldSchedule) or inner.next_us(at - 1) != at:
+    times = _local_times(inner)
+    if times is None or inner.next_us(at - 1) != at:
         return None
-    return _note_on_gap(inner, at) or _note_on_fold(inner, at)
+    return _note_on_gap(times, at) or _note_on_fold(times, at)
+
+
+def _local_times(schedule: Schedule) -> LocalTimes | None:
+    """Return the local times that a schedule names; intervals, instants and the sun have none."""
+    times = getattr(schedule, "local_times", None)
+    return times if isinstance(times, LocalTimes) else None
 
 
 def _innermost(schedule: Schedule) -> Schedule:
@@ -51,40 +59,40 @@ def _innermost(schedule: Schedule) -> Schedule:
     return _innermost(inner) if isinstance(inner, Schedule) else schedule
 
 
-def _note_on_gap(schedule: FieldSchedule, at: int) -> str | None:
-    change = _change_at(schedule, at)
-    if change is None or schedule.all_hours or schedule.gap == "skip":
+def _note_on_gap(times: LocalTimes, at: int) -> str | None:
+    change = _change_at(times, at)
+    if change is None or times.all_hours or times.gap == "skip":
         return None
-    swallowed = [_clock(wall) for wall in _walls(schedule, change.before, change.after)]
+    swallowed = [_clock(wall) for wall in _walls(times, change.before, change.after)]
     if not swallowed:
         return None
     what = " and ".join(swallowed) if len(swallowed) < 3 else f"{swallowed[0]} and others"  # noqa: PLR2004
     return f"stands for {what}: the clock goes from {_clock(change.before)} to {_clock(change.after)}"
 
 
-def _note_on_fold(schedule: FieldSchedule, at: int) -> str | None:
-    wall = schedule.zone.local(at)
-    passes = schedule.zone.instants(wall)
+def _note_on_fold(times: LocalTimes, at: int) -> str | None:
+    wall = times.zone.local(at)
+    passes = times.zone.instants(wall)
     if len(passes) < 2:  # noqa: PLR2004 -- two passes make a fold
         return None
     which = "first" if at == passes[0] else "second"
-    if schedule.all_hours or schedule.fold == "every":
+    if times.all_hours or times.fold == "every":
         return f"{which} pass: the clock shows {_clock(wall)} twice"
     return f"{which} pass only: the clock shows {_clock(wall)} twice"
 
 
-def _change_at(schedule: FieldSchedule, at: int) -> Change | None:
-    return next((change for change in schedule.zone.changes(at - 1, at) if change.forward), None)
+def _change_at(times: LocalTimes, at: int) -> Change | None:
+    return next((change for change in times.zone.changes(at - 1, at) if change.forward), None)
 
 
-def _walls(schedule: FieldSchedule, begin: int, end: int) -> Iterator[int]:
+def _walls(times: LocalTimes, begin: int, end: int) -> Iterator[int]:
     """Yield the matching walls in ``[begin, end)``, four at most: enough to say more than two."""
-    wall = schedule.next_wall(begin - 1)
+    wall = times.next_wall(begin - 1)
     for _ in range(4):
         if wall is None or wall >= end:
             return
         yield wall
-        wall = schedule.next_wall(wall)
+        wall = times.next_wall(wall)
 
 
 def _advice(schedule: Schedule, since: int, until: int) -> Iterator[Advice]:
@@ -96,8 +104,10 @@ def _advice(schedule: Schedule, since: int, until: int) -> Iterator[Advice]:
             texts = {_CRON_NAMES.get(name, name): text for name, text in schedule.texts.items()}
         yield from (Advice(*found) for found in advice_on_fields(schedule.fields, texts))
         yield from _on_years(schedule, since)
-        yield from _on_gaps(schedule, since, until)
-        yield from _on_folds(schedule, since, until)
+    times = _local_times(schedule)
+    if times is not None and not times.all_hours:
+        yield from _on_gaps(times, since, until)
+        yield from _on_folds(times, since, until)
 
 
 _CRON_NAMES: Final = {"month_of_year": "month"}
@@ -119,40 +129,36 @@ def _on_years(schedule: FieldSchedule, since: int) -> Iterator[Advice]:
         yield Advice("years-over", f"the last of its years is {max(years)}: it never fires again")
 
 
-def _on_gaps(schedule: FieldSchedule, since: int, until: int) -> Iterator[Advice]:
-    if schedule.all_hours:
-        return
+def _on_gaps(times: LocalTimes, since: int, until: int) -> Iterator[Advice]:
     found = [
         (change, wall)
-        for change in schedule.zone.changes(since, until)
+        for change in times.zone.changes(since, until)
         if change.forward
-        for wall in [next(_walls(schedule, change.before, change.after), None)]
+        for wall in [next(_walls(times, change.before, change.after), None)]
         if wall is not None
     ]
     if found:
         change, wall = found[0]
-        then = "is dropped" if schedule.gap == "skip" else f"fires at {_clock(change.after)}"
+        then = "is dropped" if times.gap == "skip" else f"fires at {_clock(change.after)}"
         yield Advice(
             "in-a-gap",
-            f"{_date_and_clock(wall)} does not exist in {schedule.zone.name}: it {then}{_more(len(found) - 1)}",
+            f"{_date_and_clock(wall)} does not exist in {times.zone.name}: it {then}{_more(len(found) - 1)}",
         )
 
 
-def _on_folds(schedule: FieldSchedule, since: int, until: int) -> Iterator[Advice]:
-    if schedule.all_hours:
-        return
+def _on_folds(times: LocalTimes, since: int, until: int) -> Iterator[Advice]:
     found = [
         (change, walls)
-        for change in schedule.zone.changes(since, until)
+        for change in times.zone.changes(since, until)
         if not change.forward
-        for walls in [[*_walls(schedule, change.after, change.before)]]
+        for walls in [[*_walls(times, change.after, change.before)]]
         if walls
     ]
     if not found:
         return
     change, walls = found[0]
-    when = f"the clock shows {_date_and_clock(walls[0])} twice in {schedule.zone.name}"
-    if schedule.fold == "every":
+    when = f"the clock shows {_date_and_clock(walls[0])} twice in {times.zone.name}"
+    if times.fold == "every":
         yield Advice("in-a-fold", f"{when}: it fires both times{_more(len(found) - 1)}")
     elif len(walls) > 2:  # noqa: PLR2004 -- a rhythm rather than single times
         length = describe_duration(timedelta(microseconds=change.before - change.after))

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from qbeat.schedules.base import Schedule
 from qbeat.schedules.codec import from_data
+from qbeat.schedules.dst import LocalTimes
 from qbeat.schedules.moments import Moment
 from qbeat.schedules.zones import zone, zone_name
 
@@ -32,6 +33,14 @@ class Once(Schedule):
     def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
         """Return the one fire time if it is strictly later than ``after``."""
         return self._at if self._at > after else None
+
+    @property
+    def local_times(self) -> LocalTimes | None:
+        """The one local time, or ``None`` for an instant."""
+        if not self._moment.local:
+            return None
+        wall = self._moment.microseconds
+        return LocalTimes(zone(self.timezone or "UTC"), lambda after: wall if wall > after else None)
 
     def to_data(self) -> dict[str, Any]:
         """Return ``{"kind": "once", "at": ISO 8601}``, with ``timezone`` for a local time."""

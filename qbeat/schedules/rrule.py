@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from qbeat.schedules.base import Schedule, ScheduleError
 from qbeat.schedules.codec import from_data
-from qbeat.schedules.dst import checked_fold, checked_gap, next_instant
+from qbeat.schedules.dst import LocalTimes, checked_fold, checked_gap, next_instant
 from qbeat.schedules.recurrence import Recurrence
 from qbeat.schedules.rrule_text import RecurrenceText, Stamp, parse, until_of
 from qbeat.schedules.zones import DAY, Zone, zone, zone_name
@@ -60,6 +60,11 @@ class RRule(Schedule):
                 return found
             after = found
         return None
+
+    @property
+    def local_times(self) -> LocalTimes:
+        """The local times of the rule and how clock changes are taken."""
+        return LocalTimes(self._zone, self._times.next_wall, fold=self.fold, gap=self.gap)
 
     def to_data(self) -> dict[str, Any]:
         """Return ``{"kind": "rrule", "text": …, "timezone": …}``."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from qbeat.schedules.base import Schedule, Span
 from qbeat.schedules.codec import from_data
-from qbeat.schedules.dst import Fold, Gap, checked_fold, checked_gap, next_instant
+from qbeat.schedules.dst import Fold, Gap, LocalTimes, checked_fold, checked_gap, next_instant
 from qbeat.schedules.search import Fields, compiled
 from qbeat.schedules.tally import count_fires
 from qbeat.schedules.zones import Zone, zone, zone_name
@@ -42,14 +42,10 @@ class FieldSchedule(Schedule):
         return self._zone
 
     @property
-    def all_hours(self) -> bool:
-        """Whether the hour field matches all 24 hours, so that fire times follow the clock through its changes."""
-        return self._search.all_hours
-
-    @property
-    def next_wall(self) -> Callable[[int], int | None]:
-        """The search for the next matching wall, whatever the zone."""
-        return self._search.next_wall
+    def local_times(self) -> LocalTimes:
+        """The walls that match and how clock changes are taken."""
+        search = self._search
+        return LocalTimes(self._zone, search.next_wall, search.all_hours, self.fold, self.gap)
 
     def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
         """Return the first fire time strictly later than ``after``, in microseconds since the epoch."""

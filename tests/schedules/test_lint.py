@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qbeat.schedules import Cron, Crontab, Interval, Schedule
+from qbeat.schedules import Bounded, Cron, Crontab, Interval, Once, RRule, Schedule
 from qbeat.schedules.lint import advice, note
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
@@ -91,6 +91,21 @@ NOTES = [
 @pytest.mark.parametrize(("text", "at", "expected"), NOTES)
 def test_a_fire_time_that_a_clock_change_touched_has_a_note(text: str, at: str, expected: str | None) -> None:
     assert note(Cron(text, BERLIN), datetime.fromisoformat(at).replace(tzinfo=UTC)) == expected
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Once("2027-03-28T02:30", BERLIN),
+        RRule("DTSTART:20270101T023000\nRRULE:FREQ=DAILY", BERLIN),
+        Bounded(Cron("30 2 * * *", BERLIN), start="2027-01-01T00:00"),
+    ],
+    ids=repr,
+)
+def test_every_kind_that_names_local_times_has_notes_and_advice(schedule: Schedule) -> None:
+    at = datetime(2027, 3, 28, 1, tzinfo=UTC)
+    assert note(schedule, at) == "stands for 02:30: the clock goes from 02:00 to 03:00"
+    assert "in-a-gap" in {one.code for one in advice(schedule, NOW)}
 
 
 def test_a_fire_time_of_an_interval_has_no_note() -> None:
