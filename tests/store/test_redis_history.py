@@ -31,6 +31,7 @@ from tests.store.making import (
 )
 
 ENTRIES = 250
+LONG = 5_000_000_000
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def _drawn_claim(draw: random.Random, uid: str, cursors: dict[str, int]) -> Clai
     cursor = cursors[uid]
     skipped = draw.choice([0, 0, 1, 30])
     skips = (Skip(cursor + 1, cursor + skipped, skipped, "coalesced"),) if skipped else ()
-    first = cursor + skipped + draw.choice([1, 10, 10])
+    first = cursor + skipped + draw.choice([1, 10, 10, 10, 10, 10, LONG])
     times = [first + number for number in range(draw.choice([0, 1, 1, 4]))]
     last = times[-1] if times else cursor + skipped
     cursors[uid] = last
@@ -107,7 +108,7 @@ def test_long_histories_are_those_of_the_model(
 
 def test_long_histories_are_pruned_as_those_of_the_model(both: tuple[Store, MemoryStore]) -> None:
     store, model = both
-    for before, limit in ((40, 100), (40, 5_000), (80, 1), (80, 1_500), (10**6, 10_000)):
+    for before, limit in ((40, 100), (40, 5_000), (80, 1), (80, 1_500), (LONG, 9_000), (10**12, 9_000)):
         assert store.prune(START + before, limit) == model.prune(START + before, limit)
         assert history_of(store) == history_of(model)
 

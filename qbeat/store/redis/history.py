@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from heapq import merge
+from heapq import merge, nlargest
 from itertools import chain, groupby, islice
+from struct import Struct
 from typing import Any, Final, Protocol
 
 from qbeat.store.records import HistoryRecord
@@ -23,8 +24,12 @@ _OPENED: Final = 500
 _READ_AHEAD: Final = 20_000
 """About how many records the first pages of all entries come to."""
 _FIRST_LOOK: Final = 100
+_HOUR: Final = 3_600_000_000
+_INSTANT: Final = Struct(">q")
 
 _Key = tuple[int, str, str]
+_End = tuple[int, str]
+"""Where the history of an entry ends, and its uid."""
 
 
 class Reads(Protocol):
@@ -93,12 +98,32 @@ class History:
                 uids |= dict.fromkeys(_split(former or b""))
         return [*uids]
 
-    def _ends(self, span: Span, count: int | None = None) -> list[tuple[int, str]]:
-        """Return entries whose histories reach into a span, and where they end, the latest first."""
-        since = "-inf" if span.since is None else span.since
-        page: tuple[str | int, ...] = () if count is None else ("LIMIT", 0, count)
-        found = self._store.ask("ZREVRANGEBYSCORE", "ends", "+inf", since, "WITHSCORES", *page)
-        return [(int(float(end)), uid.decode()) for uid, end in _pairs(found)]
+    def _uids_since(self, since: int | str | None) -> list[str]:
+        """Return the uids of all entries whose histories may reach an instant."""
+        found = self._store.ask("ZREVRANGEBYSCORE", "ends", "+inf", "-inf" if since is None else since)
+        return [uid.decode() for uid in found]
+
+    def _latest(self, count: int) -> tuple[list[str], _End]:
+        """Return whose histories end last, ``count`` or some more, and where the last of them ends.
+
+        All records of the other entries come before that.
+        """
+        latest_hour = [int(float(hour)) for _, hour in _pairs(self._ask_latest_hour())]
+        for since in (*(hour - _HOUR for hour in latest_hour), None):
+            uids = self._uids_since(since)
+            ends = [pair for some in in_batches(uids, PAGE) for pair in self._ends_of(some)]
+            latest = nlargest(count, (end for end in ends if end[0] != NONE))
+            if len(latest) == count and (since is None or latest[-1][0] >= since):
+                gone = [uid for end, uid in ends if end == NONE]
+                return [*gone, *(uid for _, uid in latest)], latest[-1]
+        return uids, (NONE, "")
+
+    def _ask_latest_hour(self) -> Any:
+        return self._store.ask("ZREVRANGE", "ends", 0, 0, "WITHSCORES")
+
+    def _ends_of(self, uids: Sequence[str]) -> list[_End]:
+        packed: bytes = self._store.read("ends", *uids)
+        return [(end, uid) for (end,), uid in zip(_INSTANT.iter_unpack(packed), uids, strict=True)]
 
     # --- unsettled
 
@@ -126,24 +151,20 @@ class History:
             return self._merged(uids, span, limit)
         if span.newest_first and limit is not None:
             return self._newest(span, limit)
-        return self._merged([uid for _, uid in self._ends(span)], span, limit)
+        return self._merged(self._uids_since(span.since), span, limit)
 
     def _newest(self, span: Span, limit: int) -> Iterator[HistoryRecord]:
         """Yield the newest records; the entries whose histories end earlier are looked at only if need be."""
-        ends = self._ends(span, max(limit, _FIRST_LOOK))
-        if not ends:
-            return
-        records = self._merged([uid for _, uid in ends], span, limit)
+        first_look, reached = self._latest(max(limit, _FIRST_LOOK))
+        records = self._merged(first_look, span, limit)
         for record in records:
-            if (record.fire_time, record.uid) < ends[-1]:
-                known = {uid for _, uid in ends}
-                others = [uid for _, uid in self._ends(span) if uid not in known]
-                rest = self._merged(others, span, limit)
-                yield from merge(chain([record], records), rest, key=_key, reverse=True)
-                return
+            if (record.fire_time, record.uid) < reached:
+                records = chain([record], records)
+                break
             yield record
-        known = {uid for _, uid in ends}
-        yield from self._merged([uid for _, uid in self._ends(span) if uid not in known], span, limit)
+        known = {*first_look}
+        others = [uid for uid in self._uids_since(span.since) if uid not in known]
+        yield from merge(records, self._merged(others, span, limit), key=_key, reverse=True)
 
     def _merged(self, uids: Sequence[str], span: Span, limit: int | None) -> Iterator[HistoryRecord]:
         size = min(max(_READ_AHEAD // max(len(uids), 1), 10), PAGE, limit or PAGE)

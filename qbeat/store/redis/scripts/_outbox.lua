@@ -12,6 +12,7 @@ local opened = {} -- uids whose firings are to be written
 local added = 0 -- how many more firings there are than before
 
 local function load_boxes(uids)
+  if redis.call('HLEN', OUTBOX) == 0 then return end
   local found = values_of(OUTBOX, uids)
   for i = 1, #uids do
     if found[i] then boxes[uids[i]] = cmsgpack.unpack(found[i]) end

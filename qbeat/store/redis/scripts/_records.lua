@@ -1,6 +1,8 @@
 -- The history: for each entry a list of packed records in the order of their fire times, and beside it a
--- sorted set, by their ends, of the few that came late. ENDS knows how far each entry's history reaches; STARTS
--- knows from when on there may be something to prune, and has no entry with only its newest published record.
+-- sorted set, by their ends, of the few that came late. STARTS knows from when on there may be something to
+-- prune, and has no entry with only its newest published record. ENDS knows by which full hour each entry's
+-- history has ended: to move an entry with each record would be a good part of what a claim costs.
+local HOUR = 3600000000
 local PUBLISHED, SKIPPED = 1, 2 -- outcomes; 3 is a failure
 local RUN, WITH_PUBLISHED_AT, PUBLISHED_WHEN_CLAIMED, WITH_LANE, WITH_REASON = 4, 8, 16, 32, 64
 local AUTO = 'auto'
@@ -67,24 +69,32 @@ local function note_start(starts, state, uid, fire_time, is_newest)
   end
 end
 
+local function next_hour(instant) return (math.floor(instant / HOUR) + 1) * HOUR end
+
+-- Note where a history ends from now on, if it had ended by another hour or had gone.
+local function note_end(ends, state, uid, last)
+  if state[STARTED] == NOWHERE or next_hour(last) > next_hour(state[END]) then
+    ends[#ends + 1] = next_hour(math.max(last, state[END]))
+    ends[#ends + 1] = uid
+  end
+end
+
 local function write_records()
   local ends, starts = {}, {}
   for at = 1, pending, 5 do
     local uid, fire_time, last, published_at = records[at], records[at + 1], records[at + 2], records[at + 3]
     local state = states[uid]
     local is_newest = published_at and state[PUBLISHED_FIRE_TIME] <= fire_time
+    note_end(ends, state, uid, last)
     note_start(starts, state, uid, fire_time, is_newest)
     if fire_time > state[END] then
       redis.call('RPUSH', HISTORY .. uid, records[at + 4])
-      state[END] = last
-      ends[#ends + 1] = last
-      ends[#ends + 1] = uid
     else
       redis.call('ZADD', LATE .. uid, last, records[at + 4])
-      redis.call('ZADD', ENDS, 'GT', last, uid)
       starts[#starts + 1] = fire_time
       starts[#starts + 1] = uid
     end
+    state[END] = math.max(state[END], last)
     if is_newest then state[PUBLISHED_FIRE_TIME], state[PUBLISHED_AT] = fire_time, published_at end
     changed[uid] = true
   end
