@@ -239,7 +239,11 @@ class Search:
 _compiled: WeakValueDictionary[Fields, Search] = WeakValueDictionary()
 
 
+@lru_cache(maxsize=1024)
 def compiled(fields: Fields) -> Search:
-    """Return the shared compiled form of these fields, which must fire at some time."""
+    """Return the shared compiled form of these fields, which must fire at some time.
+
+    It is shared for as long as anybody uses it; the last thousand are kept besides.
+    """
     found = _compiled.get(fields)
     return found if found is not None else _compiled.setdefault(fields, Search(fields))
