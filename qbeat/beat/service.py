@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from celery import Celery, signals
 from celery._state import _set_task_join_will_block
@@ -150,4 +150,18 @@ def keep_off_result_backend(app: Celery) -> None:
     The tables of a database for results are left to the workers, which make them too.
     """
     app.conf.database_create_tables_at_setup = False
+    make_backend = app._get_backend  # noqa: SLF001 - groups subscribe to their results without being asked
+
+    def make_deaf_backend() -> Any:
+        backend = make_backend()
+        backend.add_pending_result = _ignore_result
+        return backend
+
+    app._get_backend = make_deaf_backend  # noqa: SLF001
+    if app._backend is not None:  # noqa: SLF001 - made while the app was loaded
+        app._backend.add_pending_result = _ignore_result  # noqa: SLF001
     _set_task_join_will_block(True)  # noqa: FBT003 - Celery's signature
+
+
+def _ignore_result(result: Any, *_: Any, **__: Any) -> Any:
+    return result

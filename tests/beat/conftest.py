@@ -6,10 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import celery._state
 import pytest
 from hypothesis import HealthCheck, settings
 
+from qbeat.beat.service import keep_off_result_backend
 from tests.beat.apps import Apps, apps_in
+from tests.beat.publishing import KeepOff
 
 # The same examples in every run, and as long as it takes; HYPOTHESIS_PROFILE=thorough draws many fresh ones.
 _CALM = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -32,3 +35,10 @@ def apps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Apps]:
     monkeypatch.chdir(tmp_path)
     with apps_in(tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def off_result_backend(monkeypatch: pytest.MonkeyPatch) -> KeepOff:
+    """What the service does in its own process, undone afterwards."""
+    monkeypatch.setattr(celery._state, "_task_join_will_block", False)
+    return keep_off_result_backend

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import celery._state
 import celery.beat
 import pytest
 from celery import Celery, Task
@@ -16,7 +15,7 @@ from kombu.entity import Exchange, Queue
 from qbeat.beat.publishing.base import Verdict
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender
-from qbeat.beat.service import keep_off_result_backend
+from tests.beat.publishing import KeepOff, no_sleeping
 from tests.beat.wire import body, comparable, entries_of, instant, job, lists, send_as_celery
 from tests.servers import RedisServer
 from tests.servers.server import free_port
@@ -63,13 +62,6 @@ def send(request: pytest.FixtureRequest) -> Iterator[Send]:
     yield send_one
     for sender in senders.values():
         sender.close()
-
-
-@pytest.fixture
-def off_result_backend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Celery], None]:
-    """What the service does in its own process, undone afterwards."""
-    monkeypatch.setattr(celery._state, "_task_join_will_block", False)
-    return keep_off_result_backend
 
 
 def assert_same_wire(app: Celery, send: Send, redis: RedisServer) -> None:
@@ -373,35 +365,28 @@ def test_a_broker_that_went_away_is_found_again_by_the_next_firing(
         "rpc://",
     ],
 )
-def test_a_result_backend_that_is_away_costs_nothing(  # noqa: PLR0917
+def test_a_result_backend_that_is_away_costs_nothing(
     make_app: MakeApp,
     send: Send,
     redis_server: RedisServer,
-    off_result_backend: Callable[[Celery], None],
+    off_result_backend: KeepOff,
     backend: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = make_app(result_backend=backend)
     off_result_backend(app)
-    monkeypatch.setattr(
-        "time.sleep", lambda seconds: pytest.fail(f"sleeps {seconds} s for the result backend")
-    )
-    for number in range(3):
-        assert send(app, number=number) == (Verdict.PUBLISHED, None)
+    with no_sleeping():
+        for number in range(3):
+            assert send(app, number=number) == (Verdict.PUBLISHED, None)
     assert len(lists(redis_server.client)["celery"]) == 3
 
 
-def _fail_to_sleep(seconds: float) -> None:
-    pytest.fail(f"sleeps {seconds} s for the result backend")
-
-
 def test_nobody_subscribes_to_results(
-    make_app: MakeApp, send: Send, redis_server: RedisServer, off_result_backend: Callable[[Celery], None]
+    make_app: MakeApp, send: Send, redis_server: RedisServer, off_result_backend: KeepOff
 ) -> None:
     app = make_app(result_backend=redis_server.url)
     off_result_backend(app)
+    redis_server.client.config_resetstat()
     for number in range(20):
         send(app, number=number)
-    assert redis_server.client.pubsub_channels() == []
     stats: Any = redis_server.client.info("commandstats")
     assert "cmdstat_subscribe" not in stats
