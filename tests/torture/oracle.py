@@ -7,12 +7,39 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
 from typing import Any
+
+from kombu.connection import Connection
 
 from qbeat.beat.instants import iso
 from qbeat.schedules.codec import from_data
 from qbeat.store import open_store
 from qbeat.store.records import EntryRecord, HistoryRecord
+
+
+def write_app(folder: Path, broker: str, entries: str) -> None:
+    """Write `tasks.py` with a task `tick` and these lines in its hook."""
+    lines = dedent(entries).strip().replace("\n", "\n    ")
+    (folder / "tasks.py").write_text(
+        f"""
+from celery import Celery
+
+app = Celery("tasks", broker={broker!r})
+app.conf.result_expires = None
+
+
+@app.task
+def tick(name):
+    return name
+
+
+@app.on_after_finalize.connect
+def set_up(sender, **kwargs):
+    {lines}
+"""
+    )
 
 
 @dataclass(frozen=True)
@@ -110,3 +137,18 @@ def under_two_ids(messages: Iterable[Message]) -> dict[tuple[str, str], set[str]
     for message in messages:
         ids[message.entry, message.fire_time].add(message.task_id)
     return {key: found for key, found in ids.items() if len(found) > 1}
+
+
+def drain(url: str) -> list[Message]:
+    """Take all messages out of RabbitMQ's queue `celery`."""
+    found: list[Message] = []
+    with Connection(url) as connection:
+        queue: Any = connection.SimpleQueue("celery")
+        while True:
+            try:
+                message = queue.get(timeout=1)
+            except queue.Empty:
+                return found
+            headers = message.headers
+            found.append(Message(headers["id"], headers["qbeat"]["entry"], headers["qbeat"]["fire_time"]))
+            message.ack()

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from textwrap import dedent
-from typing import Any
 
 import pytest
 
@@ -19,33 +17,10 @@ from tests.servers.fixtures import StartQbeat
 from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.redis import RedisServer
 from tests.servers.waiting import eventually
-from tests.torture.oracle import Ledger, Message, messages_in, under_two_ids
+from tests.torture.oracle import Ledger, Message, drain, messages_in, under_two_ids, write_app
 
 KILLS = int(os.environ.get("QBEAT_KILLS", "12"))
 SEED = int(os.environ.get("QBEAT_SEED", "20261121"))
-
-
-def write_app(folder: Path, broker: str, entries: str) -> None:
-    """Write `tasks.py` with a task `tick` and these lines in its hook."""
-    lines = dedent(entries).strip().replace("\n", "\n    ")
-    (folder / "tasks.py").write_text(
-        f"""
-from celery import Celery
-
-app = Celery("tasks", broker={broker!r})
-app.conf.result_expires = None
-
-
-@app.task
-def tick(name):
-    return name
-
-
-@app.on_after_finalize.connect
-def set_up(sender, **kwargs):
-    {lines}
-"""
-    )
 
 
 def published(store: Path) -> list[int]:
@@ -169,20 +144,3 @@ def hold_to_account(store: Path, sent: list[Message]) -> None:
     assert ledger.count("claimed") == ledger.count("failed") == 0
     assert {message.task_id for message in sent} == ledger.task_ids("published")
     assert under_two_ids(sent) == {}
-
-
-def drain(url: str) -> list[Message]:
-    """Take all messages out of RabbitMQ's queue `celery`."""
-    from kombu.connection import Connection
-
-    found: list[Message] = []
-    with Connection(url) as connection:
-        queue: Any = connection.SimpleQueue("celery")
-        while True:
-            try:
-                message = queue.get(timeout=1)
-            except queue.Empty:
-                return found
-            headers = message.headers
-            found.append(Message(headers["id"], headers["qbeat"]["entry"], headers["qbeat"]["fire_time"]))
-            message.ack()

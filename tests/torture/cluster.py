@@ -1,0 +1,141 @@
+"""Several real qbeat processes on one store and one broker, and a nemesis that breaks them."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+from tests.servers.beat import QbeatProcess
+from tests.servers.proxy import TcpProxy
+from tests.servers.server import Server
+
+_FAKETIME = next(
+    (str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")),
+    None,
+)
+
+Fault = Callable[[], None]
+
+
+class Replica:
+    """One qbeat process whose wall clock can be stepped; started again under the same name after each end."""
+
+    def __init__(self, number: int, folder: Path, store: str) -> None:
+        self.folder = folder / f"replica-{number}"
+        self.folder.mkdir()
+        shutil.copy(folder / "tasks.py", self.folder)
+        self._offset = self.folder / "faketime"
+        self.step_clock(0)
+        self.process = QbeatProcess(
+            self.folder, "-A", "tasks", "-s", store, "-l", "INFO", env=self._clock_environment()
+        )
+
+    def _clock_environment(self) -> dict[str, str]:
+        if _FAKETIME is None:
+            return {}
+        return {
+            "LD_PRELOAD": _FAKETIME,
+            "FAKETIME_TIMESTAMP_FILE": str(self._offset),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def step_clock(self, seconds: int) -> None:
+        """Set the wall clock so far ahead of, or behind, the true time."""
+        self._offset.write_text(f"{seconds:+d}\n")
+
+
+class Cluster:
+    """Replicas that run until the end of the test, and what can happen to them."""
+
+    def __init__(self, replicas: Sequence[Replica], chance: random.Random) -> None:
+        self.replicas = replicas
+        self.log: list[str] = []
+        self._chance = chance
+
+    def __enter__(self) -> Self:
+        for replica in self.replicas:
+            replica.process.start()
+        for replica in self.replicas:
+            replica.process.wait_for("fired for", within=60)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for replica in self.replicas:
+            replica.process.end()
+
+    def stop(self) -> list[int]:
+        """End all replicas gracefully; return their exit codes."""
+        return [replica.process.terminate(within=30) for replica in self.replicas]
+
+    def faults(self) -> dict[str, Fault]:
+        """What can happen to a replica."""
+        found = {"kill -9": self._kill, "pause": self._pause}
+        if _FAKETIME is not None:
+            found["clock"] = self._step
+        return found
+
+    def strike(self, faults: dict[str, Fault], count: int) -> None:
+        """Let ``count`` faults happen, one after the other, with breaths of random length in between."""
+        for _ in range(count):
+            name = self._chance.choice(sorted(faults))
+            self.log.append(name)
+            faults[name]()
+            self.breathe(0.2, 1.5)
+        for replica in self.replicas:
+            replica.step_clock(0)
+
+    def breathe(self, least: float, most: float) -> None:
+        """Let real time pass: when faults happen is what is drawn."""
+        time.sleep(self._chance.uniform(least, most))
+
+    def _one(self) -> Replica:
+        return self._chance.choice(self.replicas)
+
+    def _kill(self) -> None:
+        replica = self._one()
+        replica.process.kill()
+        self.breathe(0.0, 1.0)
+        replica.process.start()
+
+    def _pause(self) -> None:
+        replica = self._one()
+        replica.process.pause()
+        self.breathe(4.0, 5.0)  # longer than it takes to be thought dead, and than uncertain_after
+        replica.process.resume()
+
+    def _step(self) -> None:
+        self._one().step_clock(self._chance.choice([-3600, -30, -5, 5, 30, 3600]))
+
+
+def broken_link(proxy: TcpProxy, cluster: Cluster) -> Fault:
+    """A fault: connections are cut for a moment, or swallow everything, or are reset once."""
+
+    def strike() -> None:
+        how = random.Random(time.monotonic_ns()).choice([proxy.cut, proxy.freeze, proxy.drop])
+        how()
+        cluster.breathe(0.5, 2.0)
+        proxy.restore()
+
+    return strike
+
+
+def restarted(server: Server, cluster: Cluster) -> Fault:
+    """A fault: the server is killed and comes back."""
+
+    def strike() -> None:
+        server.kill()
+        cluster.breathe(0.2, 1.0)
+        server.start()
+
+    return strike
+
+
+def faults_wanted(usual: int) -> int:
+    """How many faults each test draws: few in the ordinary run, as many as QBEAT_FAULTS says in a long one."""
+    return int(os.environ.get("QBEAT_FAULTS", str(usual)))
