@@ -106,6 +106,8 @@ class Dispatcher:
         if monotonic < self._next_outbox_check or not limit:
             return
         self._next_outbox_check = monotonic + self._timings.outbox
+        # Otherwise a slow store could hand out again what is known here to be published.
+        self.settle()
         taken = self._store.take_over(
             replica=self._holder.name, stale_after=round(self._stale_after * SECOND), limit=limit
         )

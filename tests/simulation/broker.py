@@ -31,6 +31,7 @@ class Broker:
         self.world = world
         self.way = way
         self._ledger = ledger
+        self._confirmed: set[tuple[str, str, int]] = set()
         self._marks: dict[tuple[str, str], int] = {}
 
     def push(self, firing: Firing, replica: str) -> None:
@@ -46,6 +47,15 @@ class Broker:
         self._ledger.arrivals.append(
             Arrival(self.world.now, replica, firing.uid, firing.fire_time, firing.lane, firing.task_id)
         )
+
+    def confirm(self, firing: Firing, replica: str) -> None:
+        """Tell a replica that its message was taken in: it should never send that one again."""
+        receipt = replica, firing.uid, firing.fire_time
+        if receipt in self._confirmed:
+            self._ledger.errors.append(
+                f"{replica} sends {_short(firing, self.world)}, which was confirmed to it"
+            )
+        self._confirmed.add(receipt)
 
     def _moves_mark(self, firing: Firing) -> bool:
         field = firing.uid, firing.lane
@@ -158,6 +168,7 @@ class SimulatedPublisher(Publisher):
             return self._send_in_vain(job.firing)
         self._broker.push(job.firing, process.name)
         process.sleep(world.latency())
+        self._broker.confirm(job.firing, process.name)
         return Verdict.PUBLISHED, None
 
     def _send_in_vain(self, firing: Firing) -> Answer:
