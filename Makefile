@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
+SEEDS ?= 20000
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 UV := $(shell command -v uv)
@@ -11,10 +12,10 @@ PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 EXTRAS = $(shell $(BIN)/python -c 'import tomllib; \
 	print(",".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]))')
-INSTALL = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
+INSTALL = $(if $(UV),$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format servers check-wheel clean
+.PHONY: help demo test torture lint format servers check-wheel clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +25,9 @@ demo: $(VENV)/.runs ## run a worker and qbeat on an example app, no server neede
 
 test: lint servers ## style, types, import rules and all tests, on real servers
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+torture: $(VENV)/.develops ## simulated histories by the thousand: make torture SEEDS=20000
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 lint: $(VENV)/.develops ## style, types and import rules alone
 	$(BIN)/ruff check .
