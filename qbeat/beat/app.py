@@ -12,6 +12,7 @@ from typing import Any
 
 from celery import Celery
 from celery.app.utils import find_app as celery_find_app
+from celery.exceptions import ImproperlyConfigured
 from celery.utils.imports import import_from_cwd
 
 from qbeat.beat.declarations import call_late_hooks, watch
@@ -71,6 +72,10 @@ def _search(name: str) -> Any:
             raise AppError(_import_failure(name)) from error
         if ":" in name and _importable(module):
             raise AppError(_no_such_attribute(name)) from error
+        parent, _, part = module.rpartition(".")
+        if _importable(parent):
+            apps = _describe(_apps_in(sys.modules[parent]), parent)
+            raise AppError(f"{parent} has no part {part!r} for -A {name}; {apps}") from error
         raise AppError(
             f"there is no module {error.name or module!r} for -A {name}; run qbeat in the folder that holds it, "
             f"or name that folder with --workdir"
@@ -95,7 +100,7 @@ def _importable(module: str) -> bool:
 
 def _no_such_attribute(name: str) -> str:
     module, _, attribute = name.partition(":")
-    apps = _describe(_apps_in(sys.modules[module]))
+    apps = _describe(_apps_in(sys.modules[module]), name)
     if attribute:
         return f"{module} has no attribute {attribute!r}; {apps}"
     return f"{module} holds no Celery app; {apps}"
@@ -165,16 +170,33 @@ def _export(options: AppOptions) -> None:
 def _read_configuration(app: Celery, settings: Sequence[str]) -> None:
     try:
         app.conf.broker_url  # noqa: B018 - reading it loads the configuration
-        if settings:
-            app.config_from_cmdline(list(settings))
-    except (KeyError, ValueError) as error:
-        if settings:
-            raise AppError(
-                f"cannot read the settings {' '.join(settings)!r}: {error}; write key=value"
-            ) from error
-        raise AppError(f"the app's configuration cannot be read: {error}") from error
     except ImportError as error:
         raise AppError(f"the app's configuration cannot be imported: {error}") from error
+    except ImproperlyConfigured as error:
+        raise AppError(f"the app's configuration cannot be: {' '.join(str(error).split())}") from error
+    except Exception as error:
+        raise AppError(f"the app's configuration cannot be read:\n{traceback.format_exc()}") from error
+    for setting in settings:
+        _apply_setting(app, setting)
+
+
+def _apply_setting(app: Celery, setting: str) -> None:
+    """Apply a ``key=value`` argument; Celery knows its own keys, with a section: ``beat.max_loop_interval``."""
+    key, separator, value = setting.partition("=")
+    name = key.lower().replace(".", "_")
+    if not separator or "_" not in name:
+        raise AppError(
+            f"{setting!r} is no setting; write section.key=value, such as beat.max_loop_interval=5"
+        )
+    if name.startswith("qbeat_"):
+        app.conf[name] = value
+        return
+    try:
+        app.config_from_cmdline([setting])
+    except KeyError as error:
+        raise AppError(f"there is no setting {key!r}") from error
+    except ValueError as error:
+        raise AppError(f"the setting {setting!r} cannot be: {error}") from error
 
 
 def _import_tasks(app: Celery) -> None:
