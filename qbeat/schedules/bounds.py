@@ -55,7 +55,7 @@ class Bounded(Wrapping):
         start = self._start_us
         if start is not None:
             after = max(after, start - 1)
-            anchor = max(anchor, start - self._step)
+            anchor = start - self._step if start > anchor else anchor
         if self._end_us is not None and after >= self._end_us:
             return None
         found = self.inner.next_us(after, anchor)

@@ -19,7 +19,7 @@ Move = Literal["skip", "next", "previous"]
 
 MOVES: Final[tuple[Move, ...]] = ("skip", "next", "previous")
 
-_STEPS: Final = 100_000
+_STEPS: Final = 10_000
 _REFERENCE: Final = 56 * 365 * DAY  # some instant in 2025: it matters only that it is always the same
 
 
@@ -204,8 +204,9 @@ class ExceptWhen(Wrapping):
         return end if self._lasting < MINUTE else max(end, covered_until(self.other, covering))
 
     def _covering(self, instant: int) -> int | None:
-        """Return a fire time of ``other`` that covers the instant, the latest where that is cheap to see."""
-        for reach in (1, self._lasting):
+        """Return a fire time of ``other`` that covers the instant: one at the instant itself rather than an earlier."""
+        reaches = (self._lasting,) if self._lasting <= MINUTE else (1, self._lasting)
+        for reach in reaches:
             found = self.other.next_us(instant - reach)
             if found is not None and found <= instant:
                 return found

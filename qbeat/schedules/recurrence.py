@@ -109,19 +109,22 @@ class _Walk:
     def next_wall(self, after: int) -> int | None:
         known = self._known
         if not known.after <= after < known.walls[-1]:
-            walls = self._look(after)
+            # Who goes on from the last ones known will go on further; who jumps about needs no more than the next.
+            goes_on = 0 <= after - known.walls[-1] <= known.walls[-1] - known.after
+            ahead = min(4 * len(known.walls), _AHEAD) if goes_on else 1
+            walls = self._look(after, ahead)
             if not walls:
                 return None
             known = self._known = _Known(after, walls)
         return known.walls[bisect_right(known.walls, after)]
 
-    def _look(self, after: int) -> list[int]:
-        """Return the occurrences after a wall: a few, and no further than the first one beyond a year."""
+    def _look(self, after: int, ahead: int) -> list[int]:
+        """Return the occurrences after a wall: so many, but no further than the first one beyond a year."""
         found: list[int] = []
         for wall in self._walls_around(after):
             if wall > after:
                 found.append(wall)
-                if len(found) == _AHEAD or wall > after + _AHEAD_SPAN:
+                if len(found) == ahead or wall > after + _AHEAD_SPAN:
                     break
         return found
 
