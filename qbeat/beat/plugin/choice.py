@@ -18,7 +18,7 @@ from qbeat.beat.settings import DEFAULT_STORE
 logger = logging.getLogger("qbeat.plugin")
 
 _CELERYS_NAME: Final = "celerybeat-schedule"
-_PASSWORD: Final = re.compile(r"(://[^:/@]*:)[^/]*@")
+_PASSWORD: Final = re.compile(r"(://[^:/@]*:).*@")
 
 
 def is_qbeat(scheduler: Any) -> bool:

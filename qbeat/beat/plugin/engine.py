@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,7 @@ from typing import Final
 from celery import Celery
 
 from qbeat.beat.clock import SystemClock
-from qbeat.beat.entries import Entry
+from qbeat.beat.entries import Entry, generation_of
 from qbeat.beat.publishing.plain import PlainScheduler
 from qbeat.beat.service import MAX_BACKOFF, MIN_BACKOFF, Service
 from qbeat.beat.settings import Settings
@@ -37,12 +37,12 @@ class Engine:
     """
 
     def __init__(
-        self, app: Celery, settings: Settings, entries: Iterable[Entry], plain: PlainScheduler
+        self, app: Celery, settings: Settings, entries: Sequence[Entry], plain: PlainScheduler
     ) -> None:
         self.pid: Final = os.getpid()
         self._app = app
         self._settings = settings
-        self._entries = list(entries)
+        self._entries = entries
         self._plain = plain
         self._running: _Running | None = None
         self._backoff = MIN_BACKOFF
@@ -61,13 +61,19 @@ class Engine:
                 return self._wait_for_store(error)
         return self._running.service.turn()
 
-    def redeclare(self, entries: Iterable[Entry]) -> None:
-        """Go on with other entries: as a new replica, because a declaration is what a replica stands for."""
-        self._entries = list(entries)
+    def redeclare(self, entries: Sequence[Entry]) -> bool:
+        """Go on with other entries, as a new replica: a declaration is what a replica stands for.
+
+        Return whether they are any different.
+        """
+        if generation_of(entries) == generation_of(self._entries):
+            return False
+        self._entries = entries
         if self._running is not None:
             with suppress(StoreUnavailable):
                 self._running.service.scheduler.stop(self._settings.shutdown_timeout)
             self._running.service = self._begin(self._running.store)
+        return True
 
     def progress(self) -> list[tuple[str, int, int]]:
         """Return of each entry its name, its last fire time accounted for, and how often it has fired."""
@@ -81,7 +87,7 @@ class Engine:
                 running.service.finish()
             finally:
                 running.store.close()
-        self._clock.close()
+        # The clock stays: a thread that still looks for the broker may wake it.
 
     def _open(self) -> _Running:
         store = open_store(self._settings.store)

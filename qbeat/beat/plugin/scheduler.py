@@ -201,11 +201,9 @@ class QbeatScheduler(PlainScheduler):
         return self._engine.turn()
 
     def _follow_schedule(self, engine: Engine) -> None:
-        before = {name: entry.fingerprint for name, (_, entry) in self._known.items()}
         entries = self._read_schedule()
-        if before != {entry.name: entry.fingerprint for entry in entries}:
+        if engine.redeclare(entries):
             logger.info("The schedule has been changed; %d entries are in force.", len(entries))
-            engine.redeclare(entries)
 
     def _read_declared(self) -> None:
         declared = read_entries(self.app)
