@@ -8,7 +8,6 @@ import pytest
 from celery import Celery
 
 from tests.guides.newcomer import PATIENCE, Newcomer, succeeded
-from tests.servers import eventually
 
 WITHOUT_RESULTS = """
     from celery import Celery
@@ -125,11 +124,11 @@ def _check_success(newcomer: Newcomer, task_id: str) -> None:
 
 def _check_failure(newcomer: Newcomer, task_id: str) -> None:
     result = newcomer.result(task_id)
-    eventually(result.ready, within=PATIENCE)
+    assert isinstance(result.get(timeout=PATIENCE, propagate=False), ZeroDivisionError)
+    assert result.ready()
     assert result.state == "FAILURE"
     assert result.failed()
     assert not result.successful()
-    assert isinstance(result.get(propagate=False), ZeroDivisionError)
     assert "ZeroDivisionError: division by zero" in result.traceback
     with pytest.raises(ZeroDivisionError):
         result.get(timeout=PATIENCE)
