@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import get_args
 
@@ -102,6 +103,64 @@ def test_nothing_is_due_when_the_clock_stands_before_the_cursor(
     decision = decide(schedule, wanted, anchor=0, cursor=cursor, now=cursor + ahead)
     assert (decision.fire_times, decision.skips, decision.cursor) == ((), (), cursor)
     assert decision.next_fire_time == schedule.next_us(cursor, 0)
+
+
+def jittered(schedule: Schedule, anchor: int, share: int) -> Callable[[int], int]:
+    """Each fire time is due a share (in percent) of the gap to the next one later."""
+
+    def due_at(fire_time: int) -> int:
+        following = schedule.next_us(fire_time, anchor)
+        assert following is not None
+        return fire_time + (following - fire_time) * share // 100
+
+    return due_at
+
+
+@given(schedules, policies, instants, st.integers(0, 8 * HOUR), st.integers(0, DAY), st.integers(0, 99))
+def test_with_jitter_a_fire_time_is_due_and_late_only_from_its_later_instant_on(  # noqa: PLR0917
+    schedule: Schedule, wanted: Policies, anchor: int, done: int, behind: int, share: int
+) -> None:
+    due_at = jittered(schedule, anchor, share)
+    cursor = anchor + done
+    now = cursor + min(behind, 3000 * SECOND if schedule.next_us(0, 0) == SECOND else behind)
+    times = [time for time in walk(schedule, anchor, cursor, now) if due_at(time) <= now]
+    window = wanted.catch_up_window // timedelta(microseconds=1) if wanted.catch_up_window else None
+    if wanted.catch_up == "skip":
+        window = GRACE if window is None else min(window, GRACE)
+    missed = [time for time in times if window is not None and now - due_at(time) > window]
+    decision = decide(schedule, wanted, anchor=anchor, cursor=cursor, now=now, due_at=due_at)
+    assert sum(skip.count or 0 for skip in decision.skips if skip.reason == "missed") == len(missed)
+    assert decision.fire_times == tuple(
+        times[len(missed) :][:CATCH_UP_BATCH] if wanted.catch_up == "all" else times[len(missed) :][-1:]
+    )
+    assert decision.cursor == (([*missed, *decision.fire_times] or [cursor])[-1])
+    assert decision.next_fire_time == schedule.next_us(decision.cursor, anchor)
+
+
+@given(schedules, instants, st.integers(0, 8 * HOUR), st.integers(0, 2 * DAY))
+def test_a_known_next_fire_time_changes_nothing_but_the_work(
+    schedule: Schedule, anchor: int, done: int, behind: int
+) -> None:
+    cursor = anchor + done
+    upcoming = schedule.next_us(cursor, anchor)
+    for wanted in (Policies(), Policies("skip"), Policies("latest", timedelta(seconds=1))):
+        known = decide(schedule, wanted, anchor=anchor, cursor=cursor, now=cursor + behind, upcoming=upcoming)
+        assert known == decide(schedule, wanted, anchor=anchor, cursor=cursor, now=cursor + behind)
+
+
+@pytest.mark.parametrize(
+    ("runs_left", "fired"), [(1, (60,)), (2, (60, 120)), (3, (60, 120, 180)), (9, (60, 120, 180))]
+)
+def test_an_entry_with_a_last_run_is_finished_after_it(runs_left: int, fired: tuple[int, ...]) -> None:
+    decision = decide(Interval(60), Policies("all"), anchor=0, cursor=0, now=at(180), runs_left=runs_left)
+    assert decision.fire_times == tuple(map(at, fired))
+    assert (decision.next_fire_time is None) == (runs_left <= 3)
+
+
+def test_an_entry_without_any_run_left_is_finished_at_once() -> None:
+    decision = decide(Interval(60), Policies(), anchor=0, cursor=0, now=at(180), runs_left=0)
+    assert decision.fire_times == ()
+    assert decision.next_fire_time is None
 
 
 def at(seconds: float) -> int:

@@ -204,6 +204,7 @@ def test_relative_times_count_from_the_sending(
     [message] = lists(redis_server.client)["celery"]
     assert before <= instant(message, "eta") - timedelta(seconds=30) <= after
     assert before <= instant(message, "expires") - timedelta(seconds=90) <= after
+    assert 80_000 < float(message["properties"]["expiration"]) <= 90_000
 
 
 # --- one firing is not the next

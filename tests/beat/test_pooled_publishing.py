@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -35,20 +36,25 @@ def firing(one: Entry, number: int = 0) -> Job:
     return job(one, number, uid(one.name))
 
 
-@pytest.fixture(params=["plain", "chosen"])
-def make_publisher(request: pytest.FixtureRequest) -> Iterator[MakePublisher]:
-    """`make_publisher(url)`: a started publisher that is ready; the plain way, and the way chosen for a broker."""
+Kind = Callable[[Celery, SystemClock], Publisher]
+
+
+def plain(app: Celery, clock: SystemClock) -> Publisher:
+    scheduler = PlainScheduler(app)
+    return PooledPublisher(lambda: PlainSender(app, scheduler), clock, clock.now)
+
+
+def chosen(app: Celery, clock: SystemClock) -> Publisher:
+    return publisher_for(app, clock, clock.now)
+
+
+@contextmanager
+def publishers(kind: Kind) -> Iterator[MakePublisher]:
     made: list[Publisher] = []
     clock = SystemClock()
 
     def make(url: str, *, wait: bool = True) -> Publisher:
-        app = Celery("tasks", broker=url, set_as_current=False)
-        publisher: Publisher
-        if request.param == "plain":
-            scheduler = PlainScheduler(app)
-            publisher = PooledPublisher(lambda: PlainSender(app, scheduler), clock, clock.now)
-        else:
-            publisher = publisher_for(app, clock, clock.now)
+        publisher = kind(Celery("tasks", broker=url, set_as_current=False), clock)
         made.append(publisher)
         publisher.start()
         if wait:
@@ -59,6 +65,20 @@ def make_publisher(request: pytest.FixtureRequest) -> Iterator[MakePublisher]:
     for publisher in made:
         publisher.close(5)
     clock.close()
+
+
+@pytest.fixture(params=[plain, chosen])
+def make_publisher(request: pytest.FixtureRequest) -> Iterator[MakePublisher]:
+    """`make_publisher(url)`: a started publisher that is ready; the plain way, and the way chosen for Redis."""
+    with publishers(request.param) as make:
+        yield make
+
+
+@pytest.fixture
+def make_rabbit_publisher() -> Iterator[MakePublisher]:
+    """`make_rabbit_publisher(url)`: a started publisher that is ready, of the way chosen for RabbitMQ."""
+    with publishers(chosen) as make:
+        yield make
 
 
 class Collected:
@@ -251,8 +271,8 @@ def queued(url: str, queue: str = "celery") -> list[Any]:
     return found
 
 
-def test_rabbitmq_confirms_each_message(make_publisher: MakePublisher, rabbitmq_url: str) -> None:
-    publisher = make_publisher(rabbitmq_url)
+def test_rabbitmq_confirms_each_message(make_rabbit_publisher: MakePublisher, rabbitmq_url: str) -> None:
+    publisher = make_rabbit_publisher(rabbitmq_url)
     publisher.submit([firing(entry("a", 1), number) for number in range(5)])
     results = Collected(publisher).more(5)
     assert [result.verdict for result in results] == [Verdict.PUBLISHED] * 5
@@ -263,7 +283,9 @@ def test_rabbitmq_confirms_each_message(make_publisher: MakePublisher, rabbitmq_
     assert messages[0].properties["application_headers"]["qbeat"]["entry"] == "a"
 
 
-def test_the_message_on_rabbitmq_is_celerys_own(make_publisher: MakePublisher, rabbitmq_url: str) -> None:
+def test_the_message_on_rabbitmq_is_celerys_own(
+    make_rabbit_publisher: MakePublisher, rabbitmq_url: str
+) -> None:
     from tests.beat.wire import entries_of, send_as_celery
 
     app = Celery("tasks", broker=rabbitmq_url, set_as_current=False)
@@ -272,7 +294,7 @@ def test_the_message_on_rabbitmq_is_celerys_own(make_publisher: MakePublisher, r
     }
     send_as_celery(app, "a")
     [theirs] = queued(rabbitmq_url)
-    publisher = make_publisher(rabbitmq_url)
+    publisher = make_rabbit_publisher(rabbitmq_url)
     publisher.submit([job(entries_of(app)["a"])])
     Collected(publisher).more(1)
     [ours] = queued(rabbitmq_url)
@@ -288,9 +310,9 @@ def test_the_message_on_rabbitmq_is_celerys_own(make_publisher: MakePublisher, r
 
 
 def test_an_exchange_that_rabbitmq_does_not_have_is_the_entrys_own_fault(
-    make_publisher: MakePublisher, rabbitmq_url: str
+    make_rabbit_publisher: MakePublisher, rabbitmq_url: str
 ) -> None:
-    publisher = make_publisher(rabbitmq_url)
+    publisher = make_rabbit_publisher(rabbitmq_url)
     collected = Collected(publisher)
     publisher.submit([firing(entry("bad", 1, exchange="nosuch", routing_key="x")), firing(entry("good", 1))])
     collected.more(2)
@@ -301,9 +323,9 @@ def test_an_exchange_that_rabbitmq_does_not_have_is_the_entrys_own_fault(
 
 
 def test_after_a_restart_of_rabbitmq_the_same_firings_go_out_under_the_same_ids(
-    make_publisher: MakePublisher, rabbitmq_url: str, rabbitmq_server: RabbitMQServer
+    make_rabbit_publisher: MakePublisher, rabbitmq_url: str, rabbitmq_server: RabbitMQServer
 ) -> None:
-    publisher = make_publisher(rabbitmq_url)
+    publisher = make_rabbit_publisher(rabbitmq_url)
     collected = Collected(publisher)
     one = entry("a", 1)
     publisher.submit([firing(one, 0)])

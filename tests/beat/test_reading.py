@@ -11,7 +11,7 @@ from qbeat.beat.errors import CONFIGURATION, DeclarationError, SettingError
 from qbeat.beat.policies import Policies
 from qbeat.beat.reading import read_entries
 from qbeat.schedules import Cron, Crontab, Interval
-from qbeat.schedules.base import to_us
+from qbeat.schedules.base import from_us, to_us
 from tests.beat.apps import APP, Apps
 
 
@@ -65,6 +65,19 @@ def entry_source(**changes: str) -> str:
         ({"options": "{'qbeat': {'on_uncertain': 'maybe'}}"}, "on_uncertain is 'maybe'; it takes 'publish', 'skip'"),
         ({"options": "{'qbeat': {'timezone': 5}}"}, "timezone is 5; give a name such as 'Europe/Berlin'"),
         ({"options": "{'qbeat': {'timezone': 'Mars/Phobos'}}"}, "no time zone 'Mars/Phobos'"),
+        ({"options": "{'qbeat': {'jitter': 'much'}}"}, "jitter is 'much'; write it like"),
+        ({"options": "{'qbeat': {'jitter': '120%'}}"}, "jitter is '120%'; write a percentage"),
+        ({"options": "{'qbeat': {'jitter': -1}}"}, "jitter is -1"),
+        ({"options": "{'qbeat': {'start': 'soon'}}"}, "start is 'soon'"),
+        ({"options": "{'qbeat': {'end': 5}}"}, "end is 5"),
+        ({"options": "{'qbeat': {'start': datetime(2027, 1, 1), 'end': datetime(2026, 1, 1)}}"}, "end"),
+        ({"options": "{'qbeat': {'max_runs': 0}}"}, "max_runs is 0"),
+        ({"options": "{'qbeat': {'max_runs': 'x'}}"}, "max_runs is 'x'"),
+        ({"options": "{'qbeat': {'max_runs': True}}"}, "max_runs is True"),
+        ({"options": "{'qbeat': {'exclude': 'sundays'}}"}, "exclude is 'sundays'; give a Calendar"),
+        ({"options": "{'qbeat': {'move': 'away'}}"}, "move is 'away'; it takes 'skip', "),
+        ({"options": "{'qbeat': {'fold': 'twice'}}"}, "fold is 'twice'; it takes 'once', 'every'"),
+        ({"options": "{'qbeat': {'gap': 'jump'}}"}, "gap is 'jump'; it takes 'fire', 'skip'"),
         ({"task": "'celery.group'"}, "it is an empty group; give it tasks to run"),
     ],
 )  # fmt: skip
@@ -213,6 +226,25 @@ def test_policies_are_the_option_qbeat_and_do_not_reach_the_message(apps: Apps) 
     assert entries["b"].options == {}
     assert entries["b"].policies == Policies(catch_up_window=timedelta(hours=1))
     assert entries["c"].policies == Policies(catch_up="skip")
+
+
+def test_bounds_are_policies_too(apps: Apps) -> None:
+    entry = apps.entries(
+        entry_source(
+            schedule="crontab(0, 8)",
+            options="{'qbeat': {'start': '2026-06-01', 'end': datetime(2026, 6, 3, 12), 'timezone': 'Europe/Berlin'}}",
+        )
+    )["feed"]
+    days = []
+    instant: int | None = to_us(datetime(2026, 1, 1, tzinfo=UTC))
+    while instant is not None and (instant := entry.schedule.next_us(instant)) is not None:
+        days.append(from_us(instant).isoformat())
+    assert days == [f"2026-06-0{day}T06:00:00+00:00" for day in (1, 2, 3)]
+
+
+def test_jitter_is_a_policy_too(apps: Apps) -> None:
+    jitter = apps.entries(entry_source(options="{'qbeat': {'jitter': '10%'}}"))["feed"].policies.jitter
+    assert str(jitter) == "10%"
 
 
 def test_reading_leaves_the_apps_own_declaration_as_it_is(apps: Apps) -> None:

@@ -20,6 +20,7 @@ from qbeat.beat.settling import MAX_ATTEMPTS
 from qbeat.beat.timings import Timings
 from qbeat.schedules import Crontab, Interval, Schedule
 from qbeat.schedules.base import SECOND, to_us
+from qbeat.schedules.jitter import Jitter, jitter_us
 from qbeat.schedules.zones import DAY, HOUR
 from tests.beat.world import START, FlakyStore, World, entry
 
@@ -131,6 +132,55 @@ def test_a_schedule_that_ends_is_left_alone(world: World) -> None:
     assert len(world.broker.fire_times("a")) == 1
     assert len(world.broker.fire_times("b")) == 6
     assert world.record("a").next_fire_time is None
+
+
+# --- within bounds, and later by jitter
+
+
+def test_an_entry_fires_as_often_as_it_may_and_a_restart_gives_it_no_more(world: World) -> None:
+    limited = entry("a", Interval(10), max_runs=3)
+    world.start(limited)
+    world.run(25)
+    world.replicas[-1].stop()
+    world.start(limited)
+    world.run(60)
+    assert seconds(world.broker.fire_times("a")) == [10, 20, 30]
+    assert world.record("a").next_fire_time is None
+
+
+def test_a_catch_up_on_everything_fires_no_more_than_is_left(world: World) -> None:
+    limited = entry("a", Interval(10), max_runs=3, catch_up="all")
+    world.start(limited).tick()
+    world.replicas[-1].crash()
+    world.clock.advance(300)
+    world.start(limited)
+    world.run(60)
+    assert seconds(world.broker.fire_times("a")) == [10, 20, 30]
+
+
+def test_an_entry_fires_between_its_bounds_from_the_first_on(world: World) -> None:
+    start, end = (datetime(2026, 3, 27, 12, 0, second, tzinfo=UTC) for second in (15, 45))
+    world.start(entry("a", Interval(10), start=start, end=end))
+    world.run(120)
+    assert world.broker.fire_times("a") == [to_us(start) + 10 * k * SECOND for k in range(4)]
+
+
+def test_jitter_delays_each_firing_by_the_same_on_every_replica(world: World) -> None:
+    one = entry("a", Interval(10), jitter=Jitter(share=500_000))
+    world.start(one)
+    world.run(300)
+    assert seconds(world.broker.fire_times("a")) == [10 * k for k in range(1, 30)]
+    late = [record.published_at - record.fire_time for record in world.history("a") if record.published_at]
+    assert len(set(late)) > 20
+    assert all(0 <= delay <= 5 * SECOND for delay in late)
+    uid = world.record("a").uid
+    assert late == pytest.approx(
+        [
+            jitter_us(uid, time, time + 10 * SECOND, Jitter(share=500_000))
+            for time in world.broker.fire_times("a")
+        ],
+        abs=SECOND // 10,
+    )
 
 
 # --- stopping and starting
@@ -364,11 +414,12 @@ class Explosive(Schedule):
         return {"kind": "custom", "text": "explosive"}
 
 
+@pytest.mark.parametrize("jitter", [None, Jitter(share=100_000)])
 @pytest.mark.parametrize("fuse", [0, 1, 2, 3, 4, 5, 6])
 def test_a_schedule_that_raises_is_left_alone_and_the_others_run_on(
-    world: World, fuse: int, caplog: pytest.LogCaptureFixture
+    world: World, fuse: int, jitter: Jitter | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.start(entry("bad", Explosive(fuse)), entry("good", 5))
+    world.start(entry("bad", Explosive(fuse), jitter=jitter), entry("good", 5))
     world.run(30.5)
     assert seconds(world.broker.fire_times("good")) == [5, 10, 15, 20, 25, 30]
     complaints = [record for record in caplog.records if record.levelno >= logging.ERROR]

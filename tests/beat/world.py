@@ -26,11 +26,12 @@ MAX_TURNS = 500_000
 
 def entry(name: str, schedule: Schedule | float, **changes: Any) -> Entry:
     """An entry of the task ``tasks.<name>``; ``catch_up`` and its kin are policies."""
-    policies = {key: changes.pop(key) for key in list(changes) if key in Policies.__dataclass_fields__}
+    given = {key: changes.pop(key) for key in list(changes) if key in Policies.__dataclass_fields__}
+    policies = Policies(**given)
     if not isinstance(schedule, Schedule):
         schedule = Interval(schedule)
-    resolved = schedule.resolve(name=name, timezone="UTC")
-    return Entry(name, f"tasks.{name}", resolved, "UTC", policies=Policies(**policies), **changes)
+    resolved = policies.apply(schedule).resolve(name=name, timezone="UTC")
+    return Entry(name, f"tasks.{name}", resolved, "UTC", policies=policies, **changes)
 
 
 class Broker:
