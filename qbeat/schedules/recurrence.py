@@ -15,22 +15,21 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from dateutil.rrule import rrulestr
 
-from qbeat.schedules.base import SECOND, ScheduleError
+from qbeat.schedules.base import SECOND
+from qbeat.schedules.rrule_parts import (
+    DAY_PARTS,
+    DAYS_FROM_START,
+    FINE,
+    TIME_PARTS,
+    check,
+    explicit,
+    numbers_of,
+    refuse_positions,
+    rrule_error,
+)
 from qbeat.schedules.zones import DAY, HOUR, MINUTE, naive_of, wall_of
 
-MOST_COUNTED: Final = 20_000
-"""The largest COUNT; its last occurrence is found by counting, once."""
-
-MOST_STEPS: Final = 1_000_000
-"""The largest INTERVAL."""
-
-_FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
-_FINE: Final = _FREQUENCIES[4:]
 _LENGTHS: Final = {"WEEKLY": 7 * DAY, "DAILY": DAY, "HOURLY": HOUR, "MINUTELY": MINUTE, "SECONDLY": SECOND}
-_WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-_DAYS_FROM_START: Final = ("BYWEEKNO", "BYYEARDAY", "BYMONTHDAY", "BYDAY", "BYEASTER")
-_DAY_PARTS: Final = ("BYMONTH", *_DAYS_FROM_START)
-_TIME_PARTS: Final = ("BYHOUR", "BYMINUTE", "BYSECOND")
 _LAST_WALL: Final = wall_of(datetime(9000, 1, 1))  # noqa: DTZ001 -- a wall
 _LAST_CENTURIES: Final = wall_of(datetime(9590, 1, 1))  # noqa: DTZ001 -- a wall
 _AHEAD: Final = 64
@@ -38,18 +37,6 @@ _AHEAD_SPAN: Final = 400 * DAY
 _DAYS_TRIED: Final = 4000
 _COUNTED_DAYS: Final = 400 * 366
 _MOST_TIMES_TO_CHOOSE_FROM: Final = 100
-_RANGES: Final[Mapping[str, tuple[int, int, bool]]] = {
-    "BYSECOND": (0, 59, False),
-    "BYMINUTE": (0, 59, False),
-    "BYHOUR": (0, 23, False),
-    "BYMONTHDAY": (1, 31, True),
-    "BYYEARDAY": (1, 366, True),
-    "BYWEEKNO": (1, 53, True),
-    "BYMONTH": (1, 12, False),
-    "BYSETPOS": (1, 366, True),
-    "BYEASTER": (0, 366, True),
-}
-"""The least and the largest number of each list, and whether it may count from the end."""
 
 
 class Recurrence:
@@ -57,11 +44,11 @@ class Recurrence:
 
     def __init__(self, parts: Mapping[str, str], start: int) -> None:
         """Take the parts of the rule by their RFC names and the start as a wall; raise ``ScheduleError``."""
-        _check(parts)
-        self._expansion = _expansion(_explicit(parts, naive_of(start)), start)
+        check(parts)
+        self._expansion = _expansion(explicit(parts, naive_of(start)), start)
         self._start = start
         if self._expansion.next_wall(start - 1) is None:
-            raise _error(
+            raise rrule_error(
                 "the rule has no occurrence: this can never fire", "choose days and times that exist"
             )
         self._until = _LAST_WALL if "COUNT" not in parts else self._last_counted(int(parts["COUNT"]))
@@ -136,7 +123,7 @@ class _Walk:
             for occurrence in self._rule.replace(dtstart=naive_of(self._moved_start(wall))):
                 yield wall_of(occurrence)
         except ValueError as error:
-            raise _error(
+            raise rrule_error(
                 f"RRULE: {error}", "this can never fire: choose times that the interval reaches"
             ) from None
 
@@ -160,7 +147,7 @@ class _TimesOfDay:
     """The same times on each day: every combination of the hours, minutes and seconds of a rule."""
 
     def __init__(self, parts: Mapping[str, str]) -> None:
-        hours, minutes, seconds = (sorted(set(_numbers(parts[name]))) for name in _TIME_PARTS)
+        hours, minutes, seconds = (sorted(set(numbers_of(parts[name]))) for name in TIME_PARTS)
         self._times = [(h * 60 + m) * MINUTE + s * SECOND for h in hours for m in minutes for s in seconds]
 
     def __len__(self) -> int:
@@ -194,22 +181,22 @@ class _DayByDay:
 
 def _expansion(parts: dict[str, str], start: int) -> _Expansion:
     if "BYSETPOS" in parts:
-        _refuse_positions(parts)
+        refuse_positions(parts)
     midnight = start // DAY * DAY
-    has_days = any(name in parts for name in _DAY_PARTS)
+    has_days = any(name in parts for name in DAY_PARTS)
     if has_days:
         _refuse_missing_days(parts)
-    if parts["FREQ"] in _FINE:
-        rest = {name: value for name, value in parts.items() if name not in _DAY_PARTS}
+    if parts["FREQ"] in FINE:
+        rest = {name: value for name, value in parts.items() if name not in DAY_PARTS}
         times = _Walk(rest, start)
         first_of_year = naive_of(midnight).replace(month=1, day=1)
         return _DayByDay(_Walk(_days_of_year(parts), wall_of(first_of_year)), times) if has_days else times
     times_of_day = _TimesOfDay(parts)
     if "BYSETPOS" in parts:
         if len(times_of_day) > _MOST_TIMES_TO_CHOOSE_FROM:
-            raise _error(f"BYSETPOS chooses from {len(times_of_day)} times a day", "give fewer times")
+            raise rrule_error(f"BYSETPOS chooses from {len(times_of_day)} times a day", "give fewer times")
         return _Walk(parts, start)
-    return _DayByDay(_Walk(parts | dict.fromkeys(_TIME_PARTS, "0"), midnight), times_of_day)
+    return _DayByDay(_Walk(parts | dict.fromkeys(TIME_PARTS, "0"), midnight), times_of_day)
 
 
 def _refuse_missing_days(parts: Mapping[str, str]) -> None:
@@ -221,32 +208,19 @@ def _refuse_missing_days(parts: Mapping[str, str]) -> None:
     if "BYEASTER" in parts:
         return
     if next(iter(_dateutil_rule(_days_of_year(parts), _LAST_CENTURIES)), None) is None:
-        raise _error("RRULE asks for a day that no year has: this can never fire", "choose days that exist")
+        raise rrule_error(
+            "RRULE asks for a day that no year has: this can never fire", "choose days that exist"
+        )
 
 
 def _days_of_year(parts: Mapping[str, str]) -> dict[str, str]:
     """Return a yearly rule of all days that the parts may allow, whatever their frequency, interval and numbers."""
-    days = {name: parts[name] for name in (*_DAY_PARTS, "WKST") if name in parts}
+    days = {name: parts[name] for name in (*DAY_PARTS, "WKST") if name in parts}
     if "BYDAY" in days:
         days["BYDAY"] = re.sub(r"[+-]?\d+", "", days["BYDAY"])
-    if not any(name in days for name in _DAYS_FROM_START):
+    if not any(name in days for name in DAYS_FROM_START):
         days["BYMONTHDAY"] = ",".join(map(str, range(1, 32)))
-    return {"FREQ": "YEARLY", **days, **dict.fromkeys(_TIME_PARTS, "0")}
-
-
-def _explicit(parts: Mapping[str, str], start: datetime) -> dict[str, str]:
-    """Return the rule with everything written out that it takes from its start (RFC 5545, 3.3.10)."""
-    frequency = _FREQUENCIES.index(parts["FREQ"])
-    taken = {}
-    if not any(name in parts for name in _DAYS_FROM_START):
-        taken = {
-            "YEARLY": {"BYMONTH": str(start.month), "BYMONTHDAY": str(start.day)},
-            "MONTHLY": {"BYMONTHDAY": str(start.day)},
-            "WEEKLY": {"BYDAY": _WEEKDAYS[start.weekday()]},
-        }.get(parts["FREQ"], {})
-    times = zip(_TIME_PARTS, (start.hour, start.minute, start.second), (4, 5, 6), strict=True)
-    taken |= {name: str(value) for name, value, finest in times if frequency < finest}
-    return taken | {name: value for name, value in parts.items() if name not in {"COUNT", "UNTIL"}}
+    return {"FREQ": "YEARLY", **days, **dict.fromkeys(TIME_PARTS, "0")}
 
 
 def _dateutil_rule(parts: Mapping[str, str], start: int) -> Any:
@@ -254,51 +228,4 @@ def _dateutil_rule(parts: Mapping[str, str], start: int) -> Any:
     try:
         return rrulestr(text, dtstart=naive_of(start))
     except (ValueError, TypeError) as error:
-        raise _error(f"RRULE: {error}", "write it as RFC 5545 does") from None
-
-
-def _check(parts: Mapping[str, str]) -> None:
-    if parts["FREQ"] not in _FREQUENCIES:
-        raise _error(f"RRULE has FREQ={parts['FREQ'][:40]}", f"one of: {', '.join(_FREQUENCIES)}")
-    for name, most in (("INTERVAL", MOST_STEPS), ("COUNT", MOST_COUNTED)):
-        if name in parts and not (
-            parts[name].isascii() and parts[name].isdigit() and 1 <= int(parts[name][:9]) <= most
-        ):
-            raise _error(f"RRULE has {name}={parts[name][:40]}", f"give a whole number from 1 to {most}")
-    for name in sorted(_RANGES.keys() & parts.keys()):
-        _check_list(name, parts[name])
-    if parts["FREQ"] not in {"YEARLY", "MONTHLY"} and re.search(r"\d", parts.get("BYDAY", "")):
-        raise _error(
-            f"RRULE numbers the days of BYDAY={parts['BYDAY'][:40]}", "use FREQ=MONTHLY or FREQ=YEARLY"
-        )
-
-
-def _refuse_positions(parts: Mapping[str, str]) -> None:
-    """Refuse a BYSETPOS whose positions lie beyond what a period can hold: dateutil would look for them forever."""
-    size = 1
-    for name, finest in zip(_TIME_PARTS, (4, 5, 6), strict=True):
-        if _FREQUENCIES.index(parts["FREQ"]) < finest:
-            size *= len(set(_numbers(parts[name])))
-    size *= {"YEARLY": 366, "MONTHLY": 31, "WEEKLY": 7}.get(parts["FREQ"], 1)
-    if all(abs(position) > size for position in _numbers(parts["BYSETPOS"])):
-        raise _error(
-            f"BYSETPOS={parts['BYSETPOS'][:40]} chooses from at most {size}: this can never fire",
-            f"give positions up to {size}",
-        )
-
-
-def _check_list(name: str, text: str) -> None:
-    least, most, from_end = _RANGES[name]
-    for item in text.split(","):
-        if not re.fullmatch(r"[+-]?[0-9]{1,3}", item) or not least <= abs(int(item)) <= most:
-            raise _error(f"RRULE has {name}={item[:40]}", f"give numbers from {least} to {most}")
-        if item.startswith("-") and not from_end:
-            raise _error(f"RRULE has {name}={item}", "give numbers without a sign")
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(item) for item in text.split(",")]
-
-
-def _error(problem: str, cure: str) -> ScheduleError:
-    return ScheduleError(problem, field="text", cure=cure)
+        raise rrule_error(f"RRULE: {error}", "write it as RFC 5545 does") from None

@@ -12,6 +12,7 @@ from qbeat.schedules.codec import from_data
 from qbeat.schedules.dst import LocalTimes, checked_fold, checked_gap, next_instant
 from qbeat.schedules.recurrence import Recurrence
 from qbeat.schedules.rrule_text import RecurrenceText, Stamp, parse, until_of
+from qbeat.schedules.rrule_words import describe
 from qbeat.schedules.zones import DAY, Zone, zone, zone_name
 
 _EXCLUDED_IN_A_ROW: Final = 100_000
@@ -32,6 +33,7 @@ class RRule(Schedule):
         if not isinstance(text, str):
             raise ScheduleError(f"text is {text!r}", field="text", cure="give RFC 5545 text")
         said = parse(text)
+        self._said = said
         self.text = "\n".join(said.lines)
         self.timezone = _zone_of(said.start, zone_name(timezone))
         self.fold = checked_fold(fold)
@@ -74,9 +76,8 @@ class RRule(Schedule):
         return data | {"gap": self.gap} if self.gap != "fire" else data
 
     def describe(self) -> str:
-        """Say in English when this fires: the rule as written, for it has no shorter true words."""
-        rule = "; ".join(self.text.split("\n"))
-        return f"by the recurrence {rule}" + (f" ({self.timezone})" if self.timezone else "")
+        """Say in English when this fires."""
+        return describe(self._said) + (f" ({self.timezone})" if self.timezone else "")
 
     def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002
         """Return this in ``timezone`` unless it has a zone of its own."""

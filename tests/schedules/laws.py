@@ -33,6 +33,7 @@ def assert_splits(schedule: Schedule, begin: int, middle: int, end: int) -> None
 
 def assert_comes_back(schedule: Schedule) -> None:
     """Assert that plain data, a pickle and a second resolution give the same schedule again."""
+    assert schedule.describe()
     data = schedule.to_data()
     again = from_data(json.loads(json.dumps(data)))
     assert again == schedule

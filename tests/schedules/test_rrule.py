@@ -218,6 +218,7 @@ def test_the_zone_comes_from_the_text_then_the_entry_then_the_app() -> None:
         ("DTSTART:20260101T090000\nRRULE:FREQ=DAILY;BYHOUR=24", "BYHOUR"),
         ("DTSTART:20260101T090000\nRRULE:FREQ=DAILY;BYMONTH=-1", "BYMONTH"),
         ("DTSTART:20260101T090000\nRRULE:FREQ=DAILY;BYDAY=XX", "BYDAY"),
+        ("DTSTART:20260101T090000\nRRULE:FREQ=MONTHLY;BYDAY=MO(+1)", "BYDAY"),
         ("DTSTART:20260101T090000\nRRULE:FREQ=WEEKLY;BYDAY=1MO", "numbers the days"),
         ("DTSTART:20260101T090000\nRRULE:FREQ=DAILY;RSCALE=CHINESE", "RSCALE"),
         ("DTSTART:20260101T090000\nEXRULE:FREQ=DAILY", "EXRULE"),
@@ -275,11 +276,33 @@ def test_plain_data_come_back(timezone: str | None) -> None:
     assert_comes_back(rule("FREQ=DAILY;COUNT=3", timezone))
 
 
-def test_it_is_described_by_its_own_text() -> None:
-    assert (
-        rule("FREQ=DAILY").describe()
-        == "by the recurrence DTSTART:20260101T090000; RRULE:FREQ=DAILY (Europe/Berlin)"
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("FREQ=DAILY", "every day at 09:00"),
+        ("FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,WE,FR;BYHOUR=9,18", "every 2 weeks on Monday, Wednesday and Friday at 09:00 and 18:00"),
+        ("FREQ=WEEKLY", "every week on Thursday at 09:00"),
+        ("FREQ=MONTHLY;BYDAY=1MO,-1FR", "every month on the 1st Monday and the last Friday at 09:00"),
+        ("FREQ=MONTHLY;BYMONTHDAY=1,-1,-2", "every month on day 1, the last day and the 2nd last day of the month at 09:00"),
+        ("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;COUNT=3", "every month on Monday, Tuesday, Wednesday, Thursday and Friday at 09:00 (of these the last in each month) 3 times"),
+        ("FREQ=YEARLY", "every year in January on day 1 of the month at 09:00"),
+        ("FREQ=YEARLY;BYEASTER=-2", "every year 2 days before Easter Sunday at 09:00"),
+        ("FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO", "every year in week 20 on Monday at 09:00"),
+        ("FREQ=YEARLY;BYYEARDAY=11,-12,113", "every year on day 11, the 12th last day and day 113 of the year at 09:00"),
+        ("FREQ=HOURLY;INTERVAL=3;BYHOUR=0,3,6", "every 3 hours in hour 0, 3 and 6"),
+        ("FREQ=MINUTELY;INTERVAL=5;BYSECOND=30;UNTIL=20270101T000000Z", "every 5 minutes at second 30 until 2027-01-01 00:00 UTC"),
+        ("FREQ=DAILY;BYMINUTE=0,1,2,3,4,5,6;COUNT=1", "every day at 7 times of the day once"),
+    ],
+)  # fmt: skip
+def test_it_is_described_in_english(text: str, words: str) -> None:
+    assert rule(text).describe() == f"{words}, from 2026-01-01 (Europe/Berlin)"
+
+
+def test_single_dates_are_described_too() -> None:
+    schedule = RRule(
+        "DTSTART:20260101T090000\nRDATE:20260201T100000,20260301T100000\nEXDATE;VALUE=DATE:20260101"
     )
+    assert schedule.describe() == "once, at 2026-01-01 09:00, and 2 single dates, except 2026-01-01"
 
 
 def test_dateutil_agrees_in_utc() -> None:
