@@ -63,8 +63,8 @@ def nodes(opened: ExitStack) -> list[Any]:
     clients: list[Any] = [server.client for server in servers]
     slot = clients[0].execute_command("CLUSTER KEYSLOT", "{qbeat}")
     # The second has one more: a node without slots would become the other's replica.
-    clients[0].execute_command("CLUSTER ADDSLOTSRANGE", 0, slot - 1, slot + 2, SLOTS - 1)
-    clients[1].execute_command("CLUSTER ADDSLOTSRANGE", slot, slot + 1)
+    clients[0].execute_command("CLUSTER ADDSLOTS", *range(slot), *range(slot + 2, SLOTS))
+    clients[1].execute_command("CLUSTER ADDSLOTS", slot, slot + 1)
     clients[0].execute_command("CLUSTER MEET", HOST, servers[1].port)
     for server in servers:
         eventually(partial(_is_whole, server), within=30, what="the cluster is whole")

@@ -77,6 +77,8 @@ class Server:
             raise
         except (redis.RedisError, OSError) as error:
             self._go_home()
+            if "READONLY" in str(error) or isinstance(error, errors.ReadOnlyError):
+                self.close()  # behind this name there may be another primary by now
             raise self.explain(error) from error
 
     def _follow(self, command: Sequence[Argument]) -> Any:
@@ -84,8 +86,11 @@ class Server:
         for _ in range(_MAX_HOPS):
             try:
                 return self._node.execute_command(*command)
-            except errors.MovedError as moved:
-                self._move(moved.host, int(moved.port))
+            except errors.ResponseError as error:
+                there = _moved_to(error)
+                if there is None:
+                    raise
+                self._move(*there)
         return self._node.execute_command(*command)
 
     def _move(self, host: str, port: int) -> None:
@@ -97,6 +102,15 @@ class Server:
         if self._node is not self._home:
             self._node.connection_pool.disconnect()
             self._node = self._home
+
+
+def _moved_to(error: errors.ResponseError) -> tuple[str, int] | None:
+    """Return the node that a cluster's answer ``MOVED slot host:port`` names; redis-py 5 knows no such error."""
+    text = str(error)
+    if not isinstance(error, errors.MovedError) and not text.startswith("MOVED "):
+        return None
+    host, _, port = text.rpartition(" ")[2].rpartition(":")
+    return host, int(port)
 
 
 def _is_an_answer(error: errors.ConnectionError) -> bool:
