@@ -182,7 +182,9 @@ class SimulatedPublisher(Publisher):
             world.after(
                 world.random.randrange(1, 20 * SECOND), lambda: self._broker.push(firing, self._process.name)
             )
-        self._process.sleep(world.random.choice((1_000, SECOND, 4 * SECOND)))
+        timeout = world.random.choice((1_000, SECOND, 4 * SECOND))
+        world.expect_trouble(timeout)
+        self._process.sleep(timeout)
         return Verdict.UNCERTAIN, fate
 
     def _find_nobody(self) -> Answer:

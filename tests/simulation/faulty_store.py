@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar
 
@@ -23,7 +23,8 @@ from qbeat.store.records import (
     Won,
 )
 from tests.simulation.broker import Broker
-from tests.simulation.ledger import Claimed, Ledger, Saved
+from tests.simulation.ledger import Claimed, Ledger, Saved, Slot
+from tests.simulation.plan import Entries
 from tests.simulation.world import Process
 
 T = TypeVar("T")
@@ -42,8 +43,11 @@ class Fate(Enum):
 class FaultyStore(Store):
     """Passes each verb on to the store that all share, some way off."""
 
-    def __init__(self, store: MemoryStore, broker: Broker, process: Process, ledger: Ledger) -> None:
+    def __init__(
+        self, store: MemoryStore, broker: Broker, process: Process, ledger: Ledger, entries: Entries
+    ) -> None:
         self._store = store
+        self._entries = entries
         self._broker = broker
         self._process = process
         self._ledger = ledger
@@ -77,12 +81,12 @@ class FaultyStore(Store):
         return self._ask("claim", lambda: self._claim(claims, settlements, replica))
 
     def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:
-        self._ask("settle", lambda: self._store.settle(settlements, releases))
+        self._ask("settle", lambda: self._settle(settlements, releases))
 
     def take_over(self, *, replica: str, stale_after: int, limit: int) -> list[Firing]:
         return self._ask(
             "take_over",
-            lambda: self._store.take_over(replica=replica, stale_after=stale_after, limit=limit),
+            lambda: self._take_over(replica, stale_after, limit),
         )
 
     def unsettled(self) -> int:
@@ -98,7 +102,7 @@ class FaultyStore(Store):
         return self._ask("heartbeat", lambda: self._store.heartbeat(replica, live_within=live_within))
 
     def leave(self, replica: str) -> None:
-        self._ask("leave", lambda: self._store.leave(replica))
+        self._ask("leave", lambda: self._leave(replica))
 
     def replicas(self) -> list[ReplicaRecord]:
         return self._ask("replicas", self._store.replicas)
@@ -119,7 +123,7 @@ class FaultyStore(Store):
         world.tell(process.name, f"{what}: {fate.value}")
         if fate is Fate.LATE:
             delay = world.random.randrange(1, 6 * SECOND)
-            world.late_effects_until = max(world.late_effects_until, world.now + delay)
+            world.expect_trouble(delay)
             world.after(delay, effect)
         if fate is Fate.LATE or world.chance(0.3):
             process.sleep(TIMEOUT)
@@ -150,12 +154,47 @@ class FaultyStore(Store):
         world = self._process.world
         for claim, outcome in zip(claims, won, strict=True):
             self._ledger.claimed.append(Claimed(world.now, replica, claim, outcome))
+            if outcome is not Won.LOST:
+                self._judge_definition(claim)
             if outcome is Won.YES:
+                self._hold([(claim.uid, new.fire_time, AUTO) for new in claim.firings])
                 self._push(claim)
             world.tell(
                 self._process.name, f"claims {claim.uid[:4]} {_times(claim, world.start)}: {outcome.value}"
             )
         return won
+
+    def _judge_definition(self, claim: Claim) -> None:
+        """Whoever fires an entry must know it as it is in force."""
+        (record,) = (one for one in self._store.entries() if one.uid == claim.uid)
+        if record.fingerprint != self._entries[record.name].fingerprint:
+            self._ledger.errors.append(f"{self._process.name} fires {record.name} as it was before")
+
+    def _settle(self, settlements: Sequence[Settlement], releases: Sequence[Release]) -> None:
+        self._store.settle(settlements, releases)
+        for release in releases:
+            slot = release.uid, release.fire_time, release.lane
+            if self._ledger.holds.get(slot, ("", 0))[0] == self._process.name:
+                del self._ledger.holds[slot]
+
+    def _take_over(self, replica: str, stale_after: int, limit: int) -> list[Firing]:
+        taken = self._store.take_over(replica=replica, stale_after=stale_after, limit=limit)
+        slots = [(firing.uid, firing.fire_time, firing.lane) for firing in taken]
+        me, now = self._process.name, self._process.world.now
+        for slot in slots:
+            holder, since = self._ledger.holds.get(slot, (me, 0))
+            if holder != me and now - since <= stale_after:
+                self._ledger.errors.append(f"{me} takes over what {holder} has held for {now - since} µs")
+        self._hold(slots)
+        return taken
+
+    def _leave(self, replica: str) -> None:
+        self._store.leave(replica)
+        holds, me = self._ledger.holds, self._process.name
+        self._ledger.holds = {slot: held for slot, held in holds.items() if held[0] != me}
+
+    def _hold(self, slots: Iterable[Slot]) -> None:
+        self._ledger.holds.update((slot, (self._process.name, self._process.world.now)) for slot in slots)
 
     def _push(self, claim: Claim) -> None:
         """Publish, in the claim's own step, what has its message with it."""

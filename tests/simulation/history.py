@@ -217,7 +217,7 @@ class History:
         now = self.world.now
         running = self.running()
         fault_free_since = self.plan.start + self.plan.length
-        if now < self.world.late_effects_until + SECOND or not running:
+        if now < self.world.trouble_until + SECOND or not running:
             return False
         if any(
             replica.stopping or replica.last_good_tick < max(fault_free_since, now - 2 * SECOND)

@@ -86,8 +86,8 @@ class Facts:
         return found
 
     def due_at(self, uid: str, fire_time: int) -> int:
-        """Return when a firing is due."""
-        return next(one.due[fire_time] for one in self.definitions[uid] if fire_time in one.due)
+        """Return when a firing is due; what is no fire time, when it says."""
+        return next((one.due[fire_time] for one in self.definitions[uid] if fire_time in one.due), fire_time)
 
     @cached_property
     def _declared(self) -> dict[str, Entry]:
@@ -332,6 +332,18 @@ def few_claims_are_lost(facts: Facts) -> Iterator[str]:
         yield f"{lost} of {len(tried)} claims were lost"
 
 
+def shares_are_kept(facts: Facts) -> Iterator[str]:
+    """Between healthy replicas, the same one fires an entry each time."""
+    if facts.plan.kind != "calm":
+        return
+    firing: dict[str, str] = {}
+    for claimed in facts.ledger.claimed:
+        if claimed.at > facts.plan.start + WARM_UP:
+            replica = firing.setdefault(claimed.claim.uid, claimed.replica)
+            if replica != claimed.replica:
+                yield f"{claimed.claim.uid}: {claimed.replica} tries to fire what is {replica}'s to fire"
+
+
 def late_by_little(facts: Facts) -> Iterator[str]:
     """After a replica has ended, others fire its entries soon."""
     if facts.plan.kind not in {"kill", "stop"} or not facts.ledger.ended:
@@ -372,5 +384,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     declarations_in_force,
     rests_between_ticks,
     few_claims_are_lost,
+    shares_are_kept,
     late_by_little,
 )

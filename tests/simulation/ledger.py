@@ -38,6 +38,10 @@ class Arrival:
     task_id: str
 
 
+Slot = tuple[str, int, str]
+"""An entry, a fire time and a lane."""
+
+
 @dataclass
 class Ledger:
     """All instants in true time."""
@@ -49,5 +53,7 @@ class Ledger:
     """How often a replica ticked in one second of true time."""
     errors: list[str] = field(default_factory=list)
     """What a replica raised that it should not have."""
+    holds: dict[Slot, tuple[str, int]] = field(default_factory=dict)
+    """Who was given a firing to publish, and when."""
     ended: list[tuple[int, str, frozenset[str]]] = field(default_factory=list)
     """When a replica was killed or told to stop on purpose, and the entries with unsettled firings then."""

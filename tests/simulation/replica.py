@@ -45,7 +45,7 @@ class Replica:
         self._ledger = ledger
         self.stopping = False
         self._clock = MachineClock(world, machine, self.process)
-        faulty = FaultyStore(store, broker, self.process, ledger)
+        faulty = FaultyStore(store, broker, self.process, ledger, entries)
         time = StoreTime(faulty, self._clock)
         self._scheduler = Scheduler(
             store=faulty,

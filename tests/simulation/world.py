@@ -45,8 +45,8 @@ class World:
         self.weather = Weather()
         self.store_away = False
         self.broker_away = False
-        self.late_effects_until = start
-        """When the last of the calls will have its effect that their callers have given up."""
+        self.trouble_until = start
+        """When the last of what has gone wrong already will have had its effect."""
         self.story: list[str] | None = None
         """What happened, line by line, for those who want to read it."""
         self.hub = getcurrent()
@@ -75,6 +75,10 @@ class World:
         if self.chance(self.weather.slow):
             return self.random.randrange(50_000, 1_500_000)
         return self.random.randrange(100, 2_000)
+
+    def expect_trouble(self, microseconds: int) -> None:
+        """Note that something has gone wrong whose effect is still to come."""
+        self.trouble_until = max(self.trouble_until, self.now + microseconds)
 
     def tell(self, who: str, what: str) -> None:
         """Note what happened, if somebody reads it."""
