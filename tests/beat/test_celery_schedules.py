@@ -68,7 +68,7 @@ def celerys_fire_times(declared: BaseSchedule, count: int) -> list[int]:
         lambda: crontab(0, "22-4", day_of_week="mon"),
         lambda: crontab([1, 2], {3, 4}, day_of_month="1,15", day_of_week="sun"),
         lambda: crontab(0, 0, day_of_month=29, month_of_year=2),
-        lambda: crontab.from_string("5 4 * * sun"),
+        lambda: crontab(5, 4, "sun"),
     ],
 )
 def test_a_crontab_fires_when_celery_says(make: Callable[[], crontab]) -> None:
