@@ -43,10 +43,15 @@ class Registry:
         return self._retire(self._orphans(known.values(), live), now) or wrote
 
     def adopt(self, records: Iterable[EntryRecord], live: Collection[str], now: int) -> bool:
-        """Take back entries whose last declaration is no live replica's; retire those that nobody declares."""
+        """Take back entries whose last declaration is no live replica's; retire those that nobody declares.
+
+        Entries of this replica that are not in the store at all are written, too.
+        """
         known = {record.name: record for record in records}
         orphans = self._orphans(known.values(), live)
         ours = [record.name for record in orphans if record.name in self._entries]
+        # A store that was emptied under a running replica is filled again.
+        ours += [name for name in self._entries if name not in known]
         ours += [
             name
             for name, record in known.items()
