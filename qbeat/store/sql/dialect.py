@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import ColumnElement, Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.dml import Delete, Insert, Update
@@ -40,8 +41,10 @@ class Dialect(ABC):
         """Return an insert that leaves rows alone whose key is there already."""
 
     @abstractmethod
-    def delete_batch(self, table: Table, batch: FromClause, keys: Collection[str]) -> Delete:
-        """Return a delete of the rows whose ``keys`` are in ``batch``."""
+    def delete_batch(
+        self, table: Table, batch: FromClause, keys: Collection[str], *conditions: ColumnElement[bool]
+    ) -> Delete:
+        """Return a delete of the rows whose ``keys`` are in ``batch``, if ``conditions`` hold for the pair."""
 
     @abstractmethod
     def now(self, connection: Connection) -> int:
@@ -51,16 +54,18 @@ class Dialect(ABC):
     def translate(self, error: DBAPIError) -> StoreError:
         """Return what ``error`` means for the person who runs the store."""
 
-    @abstractmethod
-    def guard_migration(self, connection: Connection) -> None:
-        """Wait until nobody else migrates; let go at the end of the transaction."""
+    def passes(self, error: DBAPIError) -> bool:
+        """Return whether a transaction that failed before its commit may succeed if it is begun again."""
+        return error.connection_invalidated
 
     @abstractmethod
-    def mark(self, connection: Connection, version: int) -> None:
+    def migrating(self, connection: Connection) -> AbstractContextManager[object]:
+        """Keep others from migrating at the same time, within a transaction of ``connection``."""
+
+    def mark(self, connection: Connection, version: int) -> None:  # noqa: B027 - most have nothing to mark
         """Mark a store whose tables were made or migrated, within that transaction."""
 
-    @abstractmethod
-    def settle_in(self) -> None:
+    def settle_in(self) -> None:  # noqa: B027 - most have nothing to set
         """Set what can only be set once the tables are there."""
 
     def update_batch(self, table: Table, batch: FromClause) -> Update:

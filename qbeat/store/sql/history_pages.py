@@ -7,7 +7,7 @@ goes on after the key of the last record of the page before.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,8 +17,10 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Integer,
+    Row,
     Select,
     String,
+    cast,
     func,
     literal,
     null,
@@ -66,17 +68,14 @@ class HistoryPages:
         span: Span,
         after: Place | None,
         size: int,
-    ) -> Iterator[tuple[Place, HistoryRecord]]:
-        """Yield the first ``size`` records after a place, each with its own."""
+    ) -> list[tuple[Place, HistoryRecord]]:
+        """Return the first ``size`` records after a place, each with its own."""
         ids = None if names is None else self._entry_ids(connection, names)
         if ids == []:
-            return
+            return []
         statement = self._statement(ids, span, after, size)
         parameters = {"ids": json.dumps([[id_] for id_ in ids])} if ids else {}
-        for fire_time, entry_id, lane, uid, name, last, *rest in connection.execute(statement, parameters):
-            end = fire_time if last is None else last
-            record = HistoryRecord(uid, name, fire_time, end, rest[0], lane, *rest[1:])
-            yield (fire_time, entry_id, lane), record
+        return [_record(row) for row in connection.execute(statement, parameters)]
 
     def _entry_ids(self, connection: Connection, names: Collection[str]) -> list[int]:
         wanted = json.dumps([[name] for name in {*names}])
@@ -109,6 +108,15 @@ class HistoryPages:
         return part.where(table.c.entry_id.in_(select(wanted.c.id)))
 
 
+def _record(row: Row[Any]) -> tuple[Place, HistoryRecord]:
+    fields = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+    entry_id = fields.pop("entry_id")
+    if fields["last_fire_time"] is None:
+        fields["last_fire_time"] = fields["fire_time"]
+    record = HistoryRecord(**fields)
+    return (record.fire_time, entry_id, record.lane), record
+
+
 def _settled() -> Select[Any]:
     return select(
         history.c.fire_time,
@@ -131,13 +139,13 @@ def _unsettled() -> Select[Any]:
         outbox.c.fire_time,
         outbox.c.entry_id,
         outbox.c.lane,
-        null().label("last_fire_time"),
+        cast(null(), BigInteger()).label("last_fire_time"),
         literal(1, Integer()).label("count"),
         literal("claimed").label("outcome"),
         outbox.c.error.label("reason"),
         outbox.c.task_id,
         outbox.c.claimed_at,
-        null().label("published_at"),
+        cast(null(), BigInteger()).label("published_at"),
         outbox.c.replica,
         outbox.c.attempt,
     )
@@ -174,7 +182,7 @@ def _named(found: FromClause, *, newest_first: bool) -> Select[Any]:
     key = [found.c.fire_time, found.c.entry_id, found.c.lane]
     rest = [column for column in found.c if column.name not in {"fire_time", "entry_id", "lane"}]
     uid = func.coalesce(entry.c.uid, removed.c.uid, "").label("uid")
-    name = func.coalesce(entry.c.name, removed.c.name, "").label("name")
+    name = func.coalesce(entry.c.name, removed.c.name, "").label("entry")
     joined = select(*key, uid, name, *rest).select_from(
         found.outerjoin(entry, entry.c.id == found.c.entry_id).outerjoin(
             removed, removed.c.id == found.c.entry_id

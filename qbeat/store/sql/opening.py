@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, false
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from qbeat.store.base import StoreUnusable
@@ -37,7 +38,8 @@ def _dialect(url: str, clock: Callable[[], int] | None, *, create: bool) -> Dial
     if "://" not in url:
         return Sqlite(Path(url), clock, create=create)
     try:
-        parsed = make_url(url)
+        # Hosting services write postgres://, which SQLAlchemy does not know.
+        parsed = make_url(re.sub(r"^postgres://", "postgresql://", url))
     except ArgumentError as error:
         raise StoreUnusable(f"{url!r} is no URL of a store: write kind://user:password@host/name") from error
     if parsed.get_backend_name() == "sqlite":
@@ -46,7 +48,28 @@ def _dialect(url: str, clock: Callable[[], int] | None, *, create: bool) -> Dial
                 "an SQLite store needs a file: write sqlite:///name or sqlite:////folder/name"
             )
         return Sqlite(Path(parsed.database), clock, create=create)
-    raise StoreUnusable(f"{parsed.get_backend_name()}:// is not a kind of store yet: use a file name")
+    return _server(parsed, clock)
+
+
+def _server(address: URL, clock: Callable[[], int] | None) -> Dialect:
+    if not address.database:
+        raise StoreUnusable(
+            f"{address.render_as_string()} names no database: write it after the host, with a /"
+        )
+    kind = address.get_backend_name()
+    try:
+        if kind in {"postgresql", "postgres"}:
+            from qbeat.store.sql.postgresql import Postgresql  # noqa: PLC0415 - its driver is an extra
+
+            return Postgresql(address, clock)
+        from qbeat.store.sql.mysql import Mysql  # noqa: PLC0415 - its driver is an extra
+
+        return Mysql(address, clock)
+    except ImportError as error:
+        extra = "mysql" if kind in {"mysql", "mariadb"} else "postgresql"
+        raise StoreUnusable(
+            f"{kind}:// needs the driver {error.name}: pip install 'qbeat[{extra}]'"
+        ) from error
 
 
 def _prepare(dialect: Dialect, *, create: bool) -> None:
@@ -60,9 +83,9 @@ def _prepare(dialect: Dialect, *, create: bool) -> None:
         return
     with dialect.writer.begin() as connection:
         if version < migrations.VERSION:
-            dialect.guard_migration(connection)
-            migrations.migrate(connection)
-            dialect.mark(connection, migrations.VERSION)
+            with dialect.migrating(connection):
+                migrations.migrate(connection)
+                dialect.mark(connection, migrations.VERSION)
         _check_writable(connection)
     dialect.settle_in()
 

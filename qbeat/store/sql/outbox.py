@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 
 from qbeat.store.records import Firing, Release, Settlement
 from qbeat.store.sql.dialect import Columns, Dialect
-from qbeat.store.sql.tables import entry, history, outbox
+from qbeat.store.sql.tables import entry, history, outbox, store
 
 _KEY: Final[dict[str, TypeEngine[Any]]] = {"uid": String(), "lane": String(), "fire_time": BigInteger()}
 _HISTORY: Final = (
@@ -86,13 +86,17 @@ class Outbox:
         )
 
     def take_over(self, connection: Connection, replica: str, stale_after: int, limit: int) -> list[Firing]:
+        # One at a time: whoever looked while another takes would see the earlier firings free that are not.
+        connection.execute(select(store.c.id).with_for_update())
         now = self._dialect.now(connection)
         scope = {"now": now, "stale": now - stale_after, "longest": limit}
         found = connection.execute(self._takeable, scope).mappings()
         firings = [Firing(**{**row, "uncertain": bool(row["uncertain"])}) for row in found]
         if firings:
-            keys = json.dumps([[one.uid, one.lane, one.fire_time] for one in firings])
-            connection.execute(self._take, {"taken": keys, "me": replica, "now": now})
+            taken = json.dumps(
+                [[one.uid, one.lane, one.fire_time, one.attempt, int(one.uncertain)] for one in firings]
+            )
+            connection.execute(self._take, {"taken": taken, "me": replica, "now": now})
         return firings
 
     def count(self, connection: Connection) -> int:
@@ -111,11 +115,12 @@ class Outbox:
         )
         self._write_history = dialect.insert_missing(history).from_select(
             _HISTORY,
-            _ended(settled.c.outcome, settled.c.reason, settled.c.published_at).join_from(
-                settled, outbox, and_(_same_firing(settled), _same_attempt(settled))
-            ),
+            _ended(settled.c.outcome, settled.c.reason, settled.c.published_at)
+            .join_from(settled, outbox, and_(_same_firing(settled), _same_attempt(settled)))
+            # against a takeover at the same time
+            .with_for_update(of=outbox),
         )
-        self._drop_settled = dialect.delete_batch(outbox, settled, [*_KEY]).where(_is_in_history())
+        self._drop_settled = dialect.delete_batch(outbox, settled, [*_KEY], _same_attempt(settled))
         gone = dialect.batch("gone", {"id": BigInteger()})
         self._write_superseded = dialect.insert_missing(history).from_select(
             _HISTORY,
@@ -168,15 +173,15 @@ class Outbox:
             .limit(bindparam("longest"))
             .with_for_update(of=outbox)
         )
-        taken = dialect.batch("taken", _KEY)
+        taken = dialect.batch("taken", {**_KEY, "attempt": Integer(), "uncertain": Integer()})
         self._take = (
             update(outbox)
             .where(_same_firing(taken))
             .values(
                 replica=bindparam("me"),
                 held_since=bindparam("now"),
-                uncertain=_uncertain_now(),
-                attempt=outbox.c.attempt + 1,
+                uncertain=taken.c.uncertain,
+                attempt=taken.c.attempt,
                 error=None,
             )
         )
@@ -198,15 +203,6 @@ def _rounds(settlements: Sequence[Settlement]) -> list[dict[tuple[str, str, int]
         else:
             rounds.append({key: row})
     return rounds
-
-
-def _is_in_history() -> ColumnElement[bool]:
-    """Return whether a firing has just been settled; one that was taken over meanwhile has not."""
-    return exists().where(
-        history.c.fire_time == outbox.c.fire_time,
-        history.c.entry_id == outbox.c.entry_id,
-        history.c.lane == outbox.c.lane,
-    )
 
 
 def _same_attempt(batch: FromClause) -> ColumnElement[bool]:

@@ -26,8 +26,12 @@ class Replicas:
         values = _values(record, now)
         if not connection.execute(update(replica).where(replica.c.id == record.id).values(values)).rowcount:
             connection.execute(insert(replica).values(id=record.id, **values))
-        connection.execute(delete(replica).where(replica.c.heartbeat_at < now - live_within))
-        return Pulse(now=now, change=state.change_number, replicas=tuple(self.all(connection)))
+        known = self.all(connection)
+        silent = [other.id for other in known if other.heartbeat_at < now - live_within]
+        if silent:  # by their ids, so that no row is locked but theirs
+            connection.execute(delete(replica).where(replica.c.id.in_(silent)))
+        live = tuple(other for other in known if other.id not in silent)
+        return Pulse(now=now, change=state.change_number, replicas=live)
 
     def forget(self, connection: Connection, id_: str) -> None:
         connection.execute(delete(replica).where(replica.c.id == id_))

@@ -6,13 +6,16 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Engine,
     Table,
+    and_,
     bindparam,
     create_engine,
     event,
@@ -68,8 +71,13 @@ class Sqlite(Dialect):
     def insert_missing(self, table: Table) -> Insert:
         return sa_sqlite.insert(table).prefix_with("OR IGNORE")
 
-    def delete_batch(self, table: Table, batch: FromClause, keys: Collection[str]) -> Delete:
+    def delete_batch(
+        self, table: Table, batch: FromClause, keys: Collection[str], *conditions: ColumnElement[bool]
+    ) -> Delete:
         wanted = select(*(batch.c[key] for key in keys))
+        if conditions:
+            pairs = (table.c[key] == batch.c[key] for key in keys)
+            wanted = wanted.join_from(batch, table, and_(*pairs, *conditions)).correlate(None)
         return table.delete().where(tuple_(*(table.c[key] for key in keys)).in_(wanted))
 
     def now(self, connection: Connection) -> int:  # noqa: ARG002 - SQLite has no clock of its own
@@ -80,8 +88,8 @@ class Sqlite(Dialect):
             return explain(error.orig, self.path)
         return StoreUnusable(f"{self.path}: {error.orig}")
 
-    def guard_migration(self, connection: Connection) -> None:
-        """Do nothing: a write transaction of SQLite is alone already."""
+    def migrating(self, connection: Connection) -> AbstractContextManager[object]:  # noqa: ARG002
+        return nullcontext()  # a write transaction of SQLite is alone already
 
     def mark(self, connection: Connection, version: int) -> None:
         connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))

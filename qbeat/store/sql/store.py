@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
-from typing import Self
+from typing import Final, Self, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from qbeat.store.base import Store
@@ -32,6 +33,11 @@ from qbeat.store.sql.history_pages import PAGE, HistoryPages, Place, Span
 from qbeat.store.sql.opening import open_dialect
 from qbeat.store.sql.outbox import Outbox
 from qbeat.store.sql.replicas import Replicas
+
+Result = TypeVar("Result")
+
+RETRIES: Final = 2
+"""How often a transaction that came to nothing is begun again before the caller hears of it."""
 
 
 class SqlStore(Store):
@@ -60,28 +66,23 @@ class SqlStore(Store):
         return self._dialect.url
 
     def now(self) -> int:
-        with self._reading() as connection:
-            return self._dialect.now(connection)
+        return self._read(self._dialect.now)
 
     # --- entries
 
     def entries(self, names: Collection[str] | None = None, *, changed_after: int = 0) -> list[EntryRecord]:
-        with self._reading() as connection:
-            return self._entries.read(connection, names, changed_after)
+        return self._read(lambda connection: self._entries.read(connection, names, changed_after))
 
     def save(self, changes: Sequence[Change]) -> list[bool]:
         check_changes(changes)
-        with self._writing() as connection:
-            return self._entries.save(connection, changes)
+        return self._write(lambda connection: self._entries.save(connection, changes))
 
     def remove(self, names: Collection[str]) -> int:
         check_length(names)
-        with self._writing() as connection:
-            return self._entries.remove(connection, names)
+        return self._write(lambda connection: self._entries.remove(connection, names))
 
     def overdue(self, before: int, limit: int) -> list[EntryRecord]:
-        with self._reading() as connection:
-            return self._entries.overdue(connection, before, limit)
+        return self._read(lambda connection: self._entries.overdue(connection, before, limit))
 
     # --- firings
 
@@ -92,26 +93,30 @@ class SqlStore(Store):
         check_length(settlements)
         if not claims and not settlements:
             return []
-        with self._writing() as connection:
+
+        def settle_and_claim(connection: Connection) -> list[Won]:
             self._outbox.settle(connection, settlements)
             return self._claims.claim(connection, claims, replica)
+
+        return self._write(settle_and_claim)
 
     def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:
         check_length(settlements)
         check_length(releases)
         if not settlements and not releases:
             return
-        with self._writing() as connection:
+
+        def settle_and_release(connection: Connection) -> None:
             self._outbox.settle(connection, settlements)
             self._outbox.release(connection, releases)
 
+        self._write(settle_and_release)
+
     def take_over(self, *, replica: str, stale_after: int, limit: int) -> list[Firing]:
-        with self._writing() as connection:
-            return self._outbox.take_over(connection, replica, stale_after, limit)
+        return self._write(lambda connection: self._outbox.take_over(connection, replica, stale_after, limit))
 
     def unsettled(self) -> int:
-        with self._reading() as connection:
-            return self._outbox.count(connection)
+        return self._read(self._outbox.count)
 
     def history(
         self,
@@ -126,16 +131,14 @@ class SqlStore(Store):
         return islice(self._walk(entries, span, limit), limit)
 
     def prune(self, before: int, limit: int) -> int:
-        with self._writing() as connection:
-            return self._history.prune(connection, before, limit)
+        return self._write(lambda connection: self._history.prune(connection, before, limit))
 
     def _walk(self, names: Collection[str] | None, span: Span, limit: int | None) -> Iterator[HistoryRecord]:
         """Yield records, page by page; no connection is held while the caller looks at them."""
         size = PAGE if limit is None else min(limit, PAGE)
         after: Place | None = None
         while size:
-            with self._reading() as connection:
-                page = list(self._pages.page(connection, names, span, after, size))
+            page = self._read(partial(self._pages.page, names=names, span=span, after=after, size=size))
             yield from (record for _, record in page)
             if len(page) < size:
                 return
@@ -144,32 +147,43 @@ class SqlStore(Store):
     # --- replicas
 
     def heartbeat(self, replica: ReplicaRecord, *, live_within: int) -> Pulse:
-        with self._writing() as connection:
-            return self._replicas.beat(connection, replica, live_within)
+        return self._write(lambda connection: self._replicas.beat(connection, replica, live_within))
 
     def leave(self, replica: str) -> None:
-        with self._writing() as connection:
+        def forget_and_release(connection: Connection) -> None:
             self._replicas.forget(connection, replica)
             self._outbox.release_all(connection, replica)
 
+        self._write(forget_and_release)
+
     def replicas(self) -> list[ReplicaRecord]:
-        with self._reading() as connection:
-            return self._replicas.all(connection)
+        return self._read(self._replicas.all)
 
     # --- the store itself
 
     def close(self) -> None:
         self._dialect.engine.dispose()
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._explaining(), self._dialect.engine.connect() as connection:
-            yield connection
+    def _read(self, work: Callable[[Connection], Result]) -> Result:
+        return self._run(self._dialect.engine, work)
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._explaining(), self._dialect.writer.begin() as connection:
-            yield connection
+    def _write(self, work: Callable[[Connection], Result]) -> Result:
+        return self._run(self._dialect.writer, work)
+
+    def _run(self, engine: Engine, work: Callable[[Connection], Result]) -> Result:
+        """Do work in a transaction, once more where it is sure that the last attempt left nothing behind."""
+        for is_last in (*[False] * RETRIES, True):
+            with self._explaining(), engine.connect() as connection:
+                try:
+                    result = work(connection)
+                except DBAPIError as error:
+                    if is_last or not self._dialect.passes(error):
+                        raise
+                    continue
+                # Past this point nobody knows, should it fail: the answer to a commit may be all that is lost.
+                connection.commit()
+                return result
+        raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

@@ -1,0 +1,150 @@
+"""PostgreSQL through psycopg 3."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Collection, Generator
+from contextlib import AbstractContextManager, nullcontext
+from time import monotonic
+from typing import Any, ClassVar, Final, TypeVar
+
+import psycopg
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    Table,
+    bindparam,
+    cast,
+    create_engine,
+    extract,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import FromClause
+from sqlalchemy.sql.dml import Delete, Insert
+from sqlalchemy.types import Text
+
+from qbeat.store.sql.dialect import Columns
+from qbeat.store.sql.server_dialect import ANSWER_TIMEOUT, CONNECT_TIMEOUT, LOCK_TIMEOUT, ServerDialect
+
+Answer = TypeVar("Answer")
+
+_MIGRATION_LOCK: Final = zlib.crc32(b"qbeat")
+
+
+class Postgresql(ServerDialect):
+    """The database at an address like ``postgresql://user:password@host/name``."""
+
+    conflicts = frozenset({"40001", "40P01"})
+    passing: ClassVar = ("08", "40", "53", "55P03", "57", "25006")
+    lasting: ClassVar = (
+        "53100",
+        "28",
+        "3D",
+        "authentication failed",
+        "does not exist",
+        "no pg_hba.conf entry",
+        "no password supplied",
+        "invalid connection option",
+        "invalid sslmode value",
+    )
+
+    def __init__(self, address: URL, clock: Callable[[], int] | None) -> None:
+        super().__init__(address.set(drivername="postgresql"), clock)
+        self.writer = self._make_engine(address.set(drivername="postgresql+psycopg"))
+        # A query alone needs no transaction, and so one round trip in place of three.
+        self.engine = self.writer.execution_options(isolation_level="AUTOCOMMIT")
+
+    def batch(self, parameter: str, columns: Columns) -> FromClause:
+        rows = func.jsonb_array_elements(cast(bindparam(parameter, type_=Text()), JSONB()))
+        each = rows.table_valued("value", name=f"{parameter}_json")
+        value = cast(each.c.value, JSONB())
+        cells = (
+            cast(value[place].astext, kind).label(name) for place, (name, kind) in enumerate(columns.items())
+        )
+        return select(*cells).subquery(parameter)
+
+    def insert_missing(self, table: Table) -> Insert:
+        return insert(table).on_conflict_do_nothing()
+
+    def delete_batch(
+        self, table: Table, batch: FromClause, keys: Collection[str], *conditions: ColumnElement[bool]
+    ) -> Delete:
+        return table.delete().where(*(table.c[key] == batch.c[key] for key in keys), *conditions)
+
+    def clock_reading(self) -> Select[Any]:
+        seconds = extract("epoch", func.clock_timestamp())
+        return select(cast(seconds * 1_000_000, BigInteger()))
+
+    def migrating(self, connection: Connection) -> AbstractContextManager[object]:
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+        return nullcontext()  # the lock ends with the transaction
+
+    def code_of(self, error: DBAPIError) -> str:
+        return getattr(error.orig, "sqlstate", None) or ""
+
+    def text_of(self, error: DBAPIError) -> str:
+        return str(error.orig)
+
+    def _make_engine(self, address: URL) -> Engine:
+        dialect = address.get_dialect()()
+        arguments, options = dialect.create_connect_args(address)
+        options = {**_OPTIONS, **options}
+
+        def connect() -> _Session:
+            session = _Session.connect(*arguments, **options)
+            with session.cursor() as cursor:
+                for name, seconds in _LIMITS.items():
+                    cursor.execute("SELECT set_config(%s, %s, false)", (name, f"{seconds}s"))
+            session.commit()
+            return session
+
+        return create_engine(address, creator=connect, pool_size=1, max_overflow=4)
+
+
+_OPTIONS: Final[dict[str, Any]] = {
+    "connect_timeout": CONNECT_TIMEOUT,
+    "application_name": "qbeat",
+    "prepare_threshold": None,  # does not work through every pooler, and gains little in batches
+}
+_LIMITS: Final = {
+    "statement_timeout": ANSWER_TIMEOUT - 2,
+    "lock_timeout": LOCK_TIMEOUT,
+    "idle_in_transaction_session_timeout": 60,
+}
+
+
+class _Session(psycopg.Connection[Any]):
+    """A connection that gives up on a server that does not answer, as one behind a dead network does not."""
+
+    def wait(self, gen: Generator[Any, Any, Answer], *arguments: Any, **options: Any) -> Answer:
+        try:
+            return super().wait(_limited(gen), *arguments, **options)
+        except _Silence:
+            self.close()
+            raise
+
+
+class _Silence(psycopg.OperationalError):
+    """The server has not answered in time."""
+
+
+def _limited(gen: Generator[Any, Any, Answer]) -> Generator[Any, Any, Answer]:
+    """Pass a wait on, for ``ANSWER_TIMEOUT`` seconds; psycopg looks in several times a second."""
+    deadline = monotonic() + ANSWER_TIMEOUT
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and monotonic() > deadline:
+                raise _Silence(f"no answer within {ANSWER_TIMEOUT} s")
+            wanted = gen.send(ready)
+    except StopIteration as stop:
+        answer: Answer = stop.value
+        return answer

@@ -1,0 +1,77 @@
+"""What the SQL servers share: an address without its password, the server's clock, errors by their codes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+from sqlalchemy import Connection, Select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from qbeat.store.base import StoreError, StoreUnavailable, StoreUnusable
+from qbeat.store.sql.dialect import Dialect
+
+CONNECT_TIMEOUT: Final = 5
+"""Seconds to wait for a connection."""
+LOCK_TIMEOUT: Final = 5
+"""Seconds to wait for another transaction."""
+ANSWER_TIMEOUT: Final = 15
+"""Seconds to wait for the answer to one statement."""
+
+
+class ServerDialect(Dialect):
+    """A database server at an address.
+
+    ``clock``, if given, takes the place of the server's.
+    """
+
+    conflicts: ClassVar[frozenset[str]]
+    """The codes of errors by which the server ended one of several transactions in each other's way."""
+    passing: ClassVar[tuple[str, ...]]
+    """How the codes of states begin that pass."""
+    lasting: ClassVar[tuple[str, ...]]
+    """How the codes, or else the texts, of states begin that a person has to end."""
+
+    def __init__(self, address: URL, clock: Callable[[], int] | None) -> None:
+        self._address = address
+        self._clock = clock
+
+    @property
+    def url(self) -> str:
+        return self._address.set(password=None, query={}).render_as_string()
+
+    def now(self, connection: Connection) -> int:
+        if self._clock is not None:
+            return self._clock()
+        (now,) = connection.execute(self.clock_reading()).one()
+        return int(now)
+
+    @abstractmethod
+    def clock_reading(self) -> Select[Any]:
+        """Return the query for the server's clock, in microseconds."""
+
+    @abstractmethod
+    def code_of(self, error: DBAPIError) -> str:
+        """Return the server's code for an error, empty for errors that are not the server's."""
+
+    @abstractmethod
+    def text_of(self, error: DBAPIError) -> str:
+        """Return the server's text for an error."""
+
+    def passes(self, error: DBAPIError) -> bool:
+        return error.connection_invalidated or self.code_of(error) in self.conflicts
+
+    def translate(self, error: DBAPIError) -> StoreError:
+        code, said = self.code_of(error), " ".join(self.text_of(error).split())
+        if self._is_lasting(code, said):
+            return StoreUnusable(f"{self.url} cannot be used as it is: {said}")
+        if not code or error.connection_invalidated or code.startswith(self.passing):
+            return StoreUnavailable(f"{self.url} cannot be reached or is busy: {said}")
+        return StoreUnusable(f"{self.url} cannot be used as it is: {said}")
+
+    def _is_lasting(self, code: str, said: str) -> bool:
+        if code:
+            return code.startswith(self.lasting)
+        return any(sign in said for sign in self.lasting)
