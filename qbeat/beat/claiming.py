@@ -11,6 +11,7 @@ from qbeat.beat.decide import Decision, DueAt, decide
 from qbeat.beat.dispatcher import Dispatcher, log_fired
 from qbeat.beat.entries import Entry
 from qbeat.beat.firing_ids import task_id_of
+from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.holding import Holder
 from qbeat.beat.instants import iso
 from qbeat.beat.publishing.fused import Fusion
@@ -40,6 +41,7 @@ class Claimer:
         clock: Clock,
         time: StoreTime,
         fusion: Fusion | None,
+        observer: Observer = SILENT,
     ) -> None:
         self._store = store
         self._roster = roster
@@ -48,6 +50,7 @@ class Claimer:
         self._clock = clock
         self._time = time
         self._fusion = fusion
+        self._observer = observer
 
     def claim(self, due: Iterable[Tracked], now: int) -> None:
         """Claim all that is due in one step; publish what was won, read again what was lost."""
@@ -58,8 +61,10 @@ class Claimer:
             return
         started = self._clock.monotonic()
         settlements = self._dispatcher.settlements_to_claim_with()
-        won = self._store.claim([claim for _, claim in wishes], settlements, replica=self._holder.name)
+        claims = [claim for _, claim in wishes]
+        won = self._store.claim(claims, settlements, replica=self._holder.name)
         self._dispatcher.claimed_with(settlements)
+        self._observer.claimed(claims, won, self._time.now())
         self._take_in(wishes, won, started)
 
     def close(self) -> None:

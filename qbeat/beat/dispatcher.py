@@ -10,6 +10,7 @@ from typing import Final
 
 from qbeat.beat.clock import Clock
 from qbeat.beat.entries import Entry
+from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.holding import Holder
 from qbeat.beat.instants import iso
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
@@ -42,6 +43,7 @@ class Dispatcher:
         clock: Clock,
         time: StoreTime,
         timings: Timings,
+        observer: Observer = SILENT,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -50,6 +52,7 @@ class Dispatcher:
         self._clock = clock
         self._time = time
         self._timings = timings
+        self._observer = observer
         self._settlements: list[Settlement] = []
         self._releases: list[Release] = []
         self._publishing: Counter[str] = Counter()
@@ -111,6 +114,7 @@ class Dispatcher:
         taken = self._store.take_over(
             replica=self._holder.name, stale_after=round(self._stale_after * SECOND), limit=limit
         )
+        self._observer.taken_over(taken)
         if len(taken) == limit:
             self.check_outbox_now()
         self.publish(
@@ -124,6 +128,7 @@ class Dispatcher:
 
     def claimed_with(self, settlements: list[Settlement]) -> None:
         """Note that a claim has written these settlements."""
+        self._observer.settled(settlements)
         del self._settlements[: len(settlements)]
 
     def settle_in_time(self) -> None:
@@ -139,6 +144,7 @@ class Dispatcher:
         while self._settlements or self._releases:
             settlements, releases = self._settlements[:MAX_BATCH], self._releases[:MAX_BATCH]
             self._store.settle(settlements, releases)
+            self._observer.settled(settlements, releases)
             del self._settlements[: len(settlements)]
             del self._releases[: len(releases)]
         self._unsettled_since = None
@@ -249,6 +255,12 @@ def log_fired(entry: Entry, firing: Firing, published_at: int) -> None:
     logger.info(
         "%s (%s) fired for %s, %.0f ms late, id %s",
         *(entry.name, entry.task, iso(firing.fire_time), late, firing.task_id),
+        extra={
+            "entry": entry.name,
+            "fire_time": iso(firing.fire_time),
+            "task_id": firing.task_id,
+            "lateness_ms": late,
+        },
     )
 
 

@@ -44,6 +44,9 @@ class Roster:
         self._timeline = Timeline()
         self._postponed: dict[str, int] = {}
 
+    def __len__(self) -> int:
+        return len(self._tracked)
+
     def get(self, uid: str) -> Tracked | None:
         """Return what is known of an entry, ``None`` if it is not this replica's to fire."""
         return self._tracked.get(uid)

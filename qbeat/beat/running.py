@@ -15,6 +15,7 @@ from celery.utils.log import LOG_LEVELS
 from qbeat.beat.app_timezone import timezone_of
 from qbeat.beat.banner import banner
 from qbeat.beat.errors import OK
+from qbeat.beat.json_log import log_as_json
 from qbeat.beat.plugin.remote_control import answering_pings
 from qbeat.beat.reading import read_entries
 from qbeat.beat.service import Service
@@ -38,6 +39,8 @@ class Run:
     quiet: bool = False
     remote_control: bool | None = None
     hostname: str | None = None
+    health: str | None = None
+    log_format: str = "text"
 
 
 def run_app(app: Celery, run: Run) -> int:
@@ -45,11 +48,11 @@ def run_app(app: Celery, run: Run) -> int:
     level = LOG_LEVELS[run.loglevel.upper()]
     _set_up_logging(app, run, level)
     entries = read_entries(app)
-    settings = read_settings(app, store=run.store, max_interval=run.max_interval)
+    settings = read_settings(app, store=run.store, max_interval=run.max_interval, health=run.health)
     with closing(open_store(settings.store)) as store:
         if run.pidfile:
             create_pidlock(run.pidfile)
-        if not run.quiet:
+        if not run.quiet and run.log_format == "text":
             click.echo(
                 banner(
                     app,
@@ -73,5 +76,7 @@ def run_app(app: Celery, run: Run) -> int:
 def _set_up_logging(app: Celery, run: Run, level: int) -> None:
     colorize: Any = None if run.color else False
     app.log.setup(level, run.logfile, redirect_stdouts=False, colorize=colorize)
+    if run.log_format == "json":
+        log_as_json()
     # Celery's own line for each entry that it sends would say the same as ours.
     logging.getLogger("celery.beat").setLevel(max(level, logging.WARNING))

@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from qbeat.beat.claiming import Claimer
 from qbeat.beat.clock import Clock
 from qbeat.beat.dispatcher import Dispatcher
 from qbeat.beat.entries import Entry, generation_of
+from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.holding import Holder
 from qbeat.beat.publishing.base import Publisher
 from qbeat.beat.publishing.fused import Fusion
@@ -37,6 +39,8 @@ from qbeat.store.records import EntryRecord, Pulse, ReplicaRecord
 
 logger = logging.getLogger("qbeat")
 
+OFFSET_STEP: Final = 10
+"""Milliseconds by which a clock's offset has to change to be told anew."""
 BATCH: Final = 500
 """Entries claimed in one step: a burst delays whatever is due next by no more than one such step."""
 
@@ -55,12 +59,14 @@ class Scheduler:
         timings: Timings | None = None,
         time: StoreTime | None = None,
         fusion: Fusion | None = None,
+        observer: Observer = SILENT,
     ) -> None:
         self._store = store
         self._clock = clock
         self._replica = replica
         self._timings = timings or Timings()
         self._time = time or StoreTime(store, clock)
+        self._observer = observer
         self._holder = Holder(replica.id)
         self._registry = Registry(store, entries, generation_of(entries.values()))
         self._shares = Shares(replica.id)
@@ -73,6 +79,7 @@ class Scheduler:
             clock=clock,
             time=self._time,
             timings=self._timings,
+            observer=observer,
         )
         self._claimer = Claimer(
             store,
@@ -82,6 +89,7 @@ class Scheduler:
             clock=clock,
             time=self._time,
             fusion=fusion,
+            observer=observer,
         )
         self._declared = False
         self._loaded = False
@@ -114,6 +122,19 @@ class Scheduler:
         """
         return self._roster.progress()
 
+    @property
+    def waits_for_broker(self) -> bool:
+        """Whether nothing is claimed because the broker is away, or still has too much to answer for."""
+        return not (self._dispatcher.ready and self._dispatcher.room)
+
+    def outlook(self) -> tuple[int, int | None]:
+        """Return how many entries this replica may fire, and when the next one of its share is due."""
+        return len(self._roster), self._roster.next_due()
+
+    def is_postponed(self, uid: str, now: int) -> bool:
+        """Whether an entry is left alone at ``now`` because its schedule fails; callable from any thread."""
+        return self._roster.is_postponed(uid, now)
+
     def stop(self, timeout: float) -> None:
         """Finish the firings that are being published, settle them and leave; after the last tick, once."""
         self._dispatcher.close(timeout)
@@ -140,10 +161,20 @@ class Scheduler:
         pulse = self._store.heartbeat(self._replica, live_within=round(self._timings.live_within * SECOND))
         jump = self._time.observe()
         if jump:
+            self._observer.clock_jumped()
             logger.warning(
                 "The store's clock jumped by %+.1f s; nothing that has fired fires again.", jump / SECOND
             )
+        self._tell_clock_offset()
         return pulse
+
+    def _tell_clock_offset(self) -> None:
+        """Let the next heartbeat say by how many milliseconds this machine's clock is ahead of the store's."""
+        offset = (self._clock.now() - self._time.now()) // 1_000
+        details = self._replica.details
+        told = details.get("clock_offset_ms")
+        if told is None or abs(offset - told) >= OFFSET_STEP:
+            self._replica = replace(self._replica, details={**details, "clock_offset_ms": offset})
 
     def _load(self) -> None:
         """Declare this replica's entries, once, and read the state of all."""

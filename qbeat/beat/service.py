@@ -18,12 +18,18 @@ from celery._state import _set_task_join_will_block
 from qbeat import __version__
 from qbeat.beat.clock import Clock, SystemClock
 from qbeat.beat.entries import Entry, generation_of
+from qbeat.beat.health.monitor import Monitor
+from qbeat.beat.health.observer import SILENT
+from qbeat.beat.health.sdnotify import Notifier
+from qbeat.beat.health.vitals import Vitals
+from qbeat.beat.instants import iso
 from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.publishing.fused import fusion_for
 from qbeat.beat.publishing.plain import PlainScheduler
 from qbeat.beat.scheduler import Scheduler
 from qbeat.beat.settings import Settings
 from qbeat.beat.store_time import StoreTime
+from qbeat.schedules.tzdb import database
 from qbeat.store.base import Store, StoreUnavailable
 from qbeat.store.records import ReplicaRecord
 
@@ -55,16 +61,24 @@ class Service:
         self._settings = settings
         self._clock = clock or SystemClock()
         by_name = {entry.name: entry for entry in entries}
+        self._entries = by_name
+        self._vitals = Vitals()
+        self._notifier = Notifier()
+        self._monitor = Monitor(settings, self._vitals) if settings.health else None
+        observer = self._monitor.metrics if self._monitor else SILENT
+        if self._monitor:
+            store = self._monitor.timed(store)
         store_time = StoreTime(store, self._clock)
         self.scheduler = Scheduler(
             store=store,
-            publisher=publisher_for(app, self._clock, store_time.now, plain),
+            publisher=publisher_for(app, self._clock, store_time.now, plain, observer),
             clock=self._clock,
             entries=by_name,
             replica=describe_replica(by_name.values(), self._clock.now()),
             timings=settings.timings,
             time=store_time,
             fusion=fusion_for(app, store, plain),
+            observer=observer,
         )
         self.max_interval = self.effective_max_interval = settings.max_interval
         self.hostname: str | None = None
@@ -87,6 +101,8 @@ class Service:
     def start(self) -> None:
         """Begin; the first turn reads the store."""
         self._last_tick = time.monotonic()
+        if self._monitor:
+            self._monitor.start(self._entries, self.scheduler.is_postponed)
         self.scheduler.start()
 
     def turn(self) -> float:
@@ -96,21 +112,33 @@ class Service:
         except StoreUnavailable as error:
             logger.error("%s; nothing new fires until it is back.", error)  # noqa: TRY400 - no bug to trace
             wait, self._backoff = self._backoff, min(2 * self._backoff, MAX_BACKOFF)
+            self._vitals.store_trouble = str(error)
+            self._notifier.waiting(f"{error}; nothing new fires until it is back.")
         else:
+            self._note_turn()
             if self._backoff > MIN_BACKOFF:
                 logger.warning("The store is there again.")
                 self._backoff = MIN_BACKOFF
         # By its name in Celery's own service: what answers pings falls silent when it grows old.
         self._last_tick = time.monotonic()
+        self._vitals.turned()
         return wait
 
     def finish(self) -> None:
         """Finish the firings that are being published, settle them and leave; once, after the last turn."""
         logger.info("qbeat is stopping: it finishes the firings that are being published.")
+        self._notifier.stopping()
+        self.leave()
+
+    def leave(self) -> None:
+        """Do what ``finish`` does, when another service takes this one's place in the process."""
         try:
             self.scheduler.stop(self._settings.shutdown_timeout)
         except StoreUnavailable as error:
             logger.warning("%s; other replicas, or the next start, find what is left in the outbox.", error)
+        finally:
+            if self._monitor:
+                self._monitor.close()
 
     def stop(self) -> None:
         """End ``run`` soon; callable from a signal handler and from other threads."""
@@ -119,6 +147,20 @@ class Service:
 
     def sync(self) -> None:
         """Do nothing: what has fired is in the store already."""
+
+    def _note_turn(self) -> None:
+        """Tell whoever watches how the turn went."""
+        vitals = self._vitals
+        vitals.has_loaded, vitals.store_trouble = True, None
+        vitals.waits_for_broker = self.scheduler.waits_for_broker
+        vitals.entries = self.scheduler.outlook()[0]
+        self._notifier.turned(self._status)
+
+    def _status(self) -> str:
+        entries, next_due = self.scheduler.outlook()
+        upcoming = "nothing to come" if next_due is None else f"next firing {iso(next_due)}"
+        waiting = "; waiting for the broker" if self.scheduler.waits_for_broker else ""
+        return f"{entries} entries, {upcoming}{waiting}"
 
     def obey_signals(self) -> None:
         """Stop on SIGTERM and SIGINT; a second one of them ends the process at once."""
@@ -140,6 +182,7 @@ def describe_replica(entries: Iterable[Entry], now: int) -> ReplicaRecord:
         version=__version__,
         generation=generation_of(entries),
         started_at=now,
+        details={"tz_database": list(database()[:2])},
     )
 
 

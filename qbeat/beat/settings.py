@@ -27,6 +27,10 @@ class Settings:
     """A file name or store URL."""
     uncertain_after: float = Timings.uncertain_after
     """Seconds after which a firing that a crash left open is published again."""
+    health: str | None = None
+    """Where ``/healthz``, ``/readyz`` and ``/metrics`` are served, as ``host:port``; nowhere without."""
+    watchdog_after: float = 30.0
+    """Seconds without a turn of the loop, or with an overdue entry that nobody claims, after which it is unwell."""
     shutdown_timeout: float = 10.0
     """Seconds that a stop waits for the firings that are being published."""
     max_interval: float = Timings.max_wait
@@ -37,11 +41,19 @@ class Settings:
         return Timings(uncertain_after=self.uncertain_after, max_wait=self.max_interval)
 
 
-def read_settings(app: Celery, *, store: str | None = None, max_interval: float | None = None) -> Settings:
+def read_settings(
+    app: Celery,
+    *,
+    store: str | None = None,
+    max_interval: float | None = None,
+    health: str | None = None,
+) -> Settings:
     """Return the settings; an option of the command line wins over ``QBEAT_STORE``, that over the app's."""
     _warn_of_unknown(app)
     return Settings(
         store=store or store_from_environment() or _text(app, "store", DEFAULT_STORE),
+        health=health or app.conf.get("qbeat_health") or None,
+        watchdog_after=_seconds(app, "watchdog_after", Settings.watchdog_after),
         uncertain_after=_seconds(app, "uncertain_after", Settings.uncertain_after),
         shutdown_timeout=_seconds(app, "shutdown_timeout", Settings.shutdown_timeout),
         max_interval=min(

@@ -42,6 +42,20 @@ from qbeat.beat.cli.options import LOG_LEVELS, app_options, load, store_option
     help="Answer celery inspect ping. [default: the app's beat_enable_remote_control]",
 )
 @click.option("-n", "--hostname", metavar="NODE", help="Answer as this node. [default: celerybeat@%h]")
+@click.option(
+    "--health",
+    envvar="QBEAT_HEALTH",
+    metavar="HOST:PORT",
+    help="Serve /healthz, /readyz and /metrics here, such as 127.0.0.1:9808. [default: the app's qbeat_health]",
+)
+@click.option(
+    "--log-format",
+    envvar="QBEAT_LOG_FORMAT",
+    default="text",
+    show_default=True,
+    type=click.Choice(["text", "json"]),
+    help="How log lines are written: Celery's way, or one JSON object each.",
+)
 @click.option("--detach", is_flag=True, help="Run in the background, as a daemon.")
 @click.option("--uid", envvar="CELERY_BEAT_UID", help="Run as this user.")
 @click.option("--gid", envvar="CELERY_BEAT_GID", help="Run as this group.")
@@ -58,6 +72,8 @@ def command(  # noqa: PLR0917
     max_interval: float | None,
     remote_control: bool | None,
     hostname: str | None,
+    health: str | None,
+    log_format: str,
     detach: bool,
     uid: str | None,
     gid: str | None,
@@ -83,6 +99,8 @@ def command(  # noqa: PLR0917
         quiet=quiet,
         remote_control=remote_control,
         hostname=hostname,
+        health=health,
+        log_format=log_format,
     )
     from celery.platforms import detached, maybe_drop_privileges
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,8 +69,7 @@ class Engine:
             return False
         self._entries = entries
         if self._running is not None:
-            with suppress(StoreUnavailable):
-                self._running.service.scheduler.stop(self._settings.shutdown_timeout)
+            self._running.service.leave()
             self._running.service = self._begin(self._running.store)
         return True
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from celery import Celery
 
 from qbeat.beat.clock import Clock
+from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Publisher
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, driver_of
@@ -14,12 +15,16 @@ from qbeat.beat.publishing.pool import PooledPublisher
 
 
 def publisher_for(
-    app: Celery, clock: Clock, now: Callable[[], int], scheduler: PlainScheduler | None = None
+    app: Celery,
+    clock: Clock,
+    now: Callable[[], int],
+    scheduler: PlainScheduler | None = None,
+    observer: Observer = SILENT,
 ) -> Publisher:
     """Return the publisher for the app's broker: exactly once on Redis, with confirms where there are any.
 
     ``now`` gives the time that firings are published at, in microseconds since the epoch. ``scheduler`` sends
-    what goes the plain way.
+    what goes the plain way. ``observer`` hears how long the broker takes.
     """
     plain = scheduler or PlainScheduler(app)
     kind = MarkedSender if driver_of(app) == "redis" else PlainSender
@@ -27,4 +32,4 @@ def publisher_for(
     def make_sender() -> PlainSender:
         return kind(app, plain)
 
-    return PooledPublisher(make_sender, clock, now)
+    return PooledPublisher(make_sender, clock, now, observer)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from qbeat.beat.clock import Clock
+from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
 from qbeat.beat.publishing.plain import PlainSender, explain
 from qbeat.store.records import Firing
@@ -31,10 +32,17 @@ class PooledPublisher(Publisher):
     away, all that waits comes back as unsent, and one thread knocks with growing pauses until it answers.
     """
 
-    def __init__(self, make_sender: Callable[[], PlainSender], clock: Clock, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        make_sender: Callable[[], PlainSender],
+        clock: Clock,
+        now: Callable[[], int],
+        observer: Observer = SILENT,
+    ) -> None:
         self._make_sender = make_sender
         self._clock = clock
         self._now = now
+        self._observer = observer
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._queues: dict[str, deque[Job]] = {}
@@ -199,7 +207,7 @@ class PooledPublisher(Publisher):
     def _work_off(self, jobs: list[Job], sender: PlainSender) -> None:
         now = self._clock.monotonic()
         in_time = [job for job in jobs if now <= job.start_before]
-        answers = sender.send(in_time) if in_time else []
+        answers = self._send(in_time, sender) if in_time else []
         away = self._broker_trouble(answers, sender)
         finished_at = self._now()
         with self._lock:
@@ -211,6 +219,12 @@ class PooledPublisher(Publisher):
             if away is not None:
                 self._broker_is_away(away)
         self._clock.wake()
+
+    def _send(self, jobs: list[Job], sender: PlainSender) -> list[tuple[Verdict, str | None]]:
+        started = time.perf_counter()
+        answers = sender.send(jobs)
+        self._observer.sent(len(jobs), time.perf_counter() - started)
+        return answers
 
     def _broker_trouble(
         self, answers: Iterable[tuple[Verdict, str | None]], sender: PlainSender
