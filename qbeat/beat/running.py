@@ -14,6 +14,7 @@ from celery.utils.log import LOG_LEVELS
 
 from qbeat.beat.app_timezone import timezone_of
 from qbeat.beat.banner import banner
+from qbeat.beat.echoes import drop_echoes
 from qbeat.beat.errors import OK
 from qbeat.beat.json_log import log_as_json
 from qbeat.beat.plugin.remote_control import answering_pings
@@ -78,5 +79,4 @@ def _set_up_logging(app: Celery, run: Run, level: int) -> None:
     app.log.setup(level, run.logfile, redirect_stdouts=False, colorize=colorize)
     if run.log_format == "json":
         log_as_json()
-    # Celery's own line for each entry that it sends would say the same as ours.
-    logging.getLogger("celery.beat").setLevel(max(level, logging.WARNING))
+    drop_echoes()

@@ -14,6 +14,7 @@ from celery import Celery, beat, signals
 
 from qbeat.beat import entries as engine
 from qbeat.beat.declarations import call_late_hooks
+from qbeat.beat.echoes import drop_echoes
 from qbeat.beat.plugin.choice import store_of, without_password
 from qbeat.beat.plugin.deferral import DeferredSignals
 from qbeat.beat.plugin.engine import Engine
@@ -257,7 +258,7 @@ class QbeatScheduler(PlainScheduler):
         if threading.current_thread() is threading.main_thread():
             keep_off_result_backend(self.app)
             self._deferral.install()
-            logging.getLogger("celery.beat").addFilter(_says_something_new)
+            drop_echoes()
 
     def _begin_embedded(self, sender: Any = None, **_: Any) -> None:
         if getattr(sender, "scheduler", None) is self:
@@ -271,8 +272,3 @@ def _copy(entry: Any, options: Mapping[str, Any]) -> Any:
     if isinstance(found, PluginEntry):
         found.owner = None
     return found
-
-
-def _says_something_new(record: logging.LogRecord) -> bool:
-    """Whether a line of Celery's scheduler is no mere echo: qbeat has its own line for each firing."""
-    return record.funcName != "apply_entry" or record.levelno > logging.INFO

@@ -1,0 +1,114 @@
+"""`qbeat -A tasks worker -B`: the embedded qbeat lives and dies with its worker, and is missed when it dies alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.apps import MARK, embedded_pids, is_alive, marked_processes, messages, write_app
+from tests.servers import QbeatProcess, RedisServer, eventually
+
+OPTIONS = ("worker", "-B", "-l", "INFO", "-c", "1", "--without-mingle", "--without-gossip", "-Q", "nobody")
+"""A worker that leaves the messages of its qbeat in the queue."""
+
+ENTRY = """
+    app.add_periodic_task(0.5, tick.s("a"), name="a")
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+@pytest.fixture
+def mark() -> str:
+    """What the processes of this test carry in their environment."""
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def worker(tmp_path: Path, redis_url: str, mark: str) -> QbeatProcess:
+    """A worker with qbeat inside, not yet started."""
+    write_app(tmp_path, redis_url, ENTRY)
+    return QbeatProcess(tmp_path, "-A", "tasks", *OPTIONS, env={MARK: mark})
+
+
+def test_a_worker_that_is_asked_to_end_leaves_nothing_behind(
+    worker: QbeatProcess, redis_server: RedisServer, mark: str
+) -> None:
+    with worker:
+        eventually(lambda: len(messages(redis_server)) >= 2, within=40)
+        assert len(marked_processes(mark)) >= 3
+        assert worker.terminate(within=30) == 0
+        assert "qbeat is stopping" in worker.output
+        assert "it is started again" not in worker.output
+    assert marked_processes(mark) == []
+
+
+def test_a_worker_that_is_killed_takes_its_qbeat_along(
+    worker: QbeatProcess, redis_server: RedisServer, mark: str, tmp_path: Path
+) -> None:
+    with worker:
+        eventually(lambda: len(messages(redis_server)) >= 2, within=40)
+        # The worker alone, not its group: nobody but qbeat itself is to see to its end.
+        worker.signal(signal.SIGKILL)
+        eventually(lambda: not marked_processes(mark), within=15)
+        assert embedded_pids(tmp_path)
+
+
+def test_a_qbeat_that_dies_alone_is_logged_and_started_again(
+    worker: QbeatProcess, redis_server: RedisServer, mark: str, tmp_path: Path
+) -> None:
+    with worker:
+        eventually(lambda: len(messages(redis_server)) >= 2, within=40)
+        [first] = embedded_pids(tmp_path)
+        os.kill(first, signal.SIGKILL)
+        worker.wait_for(
+            rf"The embedded qbeat \(process {first}\) has ended with exit code -9; it is started again"
+        )
+        eventually(lambda: not Path(f"/proc/{first}").exists(), within=5)
+        eventually(lambda: len(embedded_pids(tmp_path)) == 2, within=20)
+        _, second = embedded_pids(tmp_path)
+        before = len(messages(redis_server))
+        eventually(lambda: len(messages(redis_server)) >= before + 2, within=20)
+        assert is_alive(second)
+        assert worker.terminate(within=30) == 0
+    assert marked_processes(mark) == []
+    sent = messages(redis_server)
+    assert len({one["qbeat"]["fire_time"] for one in sent}) == len(sent)
+
+
+def test_a_second_qbeat_of_a_killed_worker_goes_too(worker: QbeatProcess, mark: str, tmp_path: Path) -> None:
+    with worker:
+        eventually(lambda: embedded_pids(tmp_path), within=40)
+        os.kill(embedded_pids(tmp_path)[0], signal.SIGKILL)
+        eventually(lambda: len(embedded_pids(tmp_path)) == 2, within=20)
+        worker.signal(signal.SIGKILL)
+        eventually(lambda: not marked_processes(mark), within=15)
+
+
+@pytest.mark.parametrize("pool", ["gevent", "solo"])
+def test_only_a_green_pool_is_refused_in_a_sentence(worker: QbeatProcess, pool: str) -> None:
+    worker.command += ["-P", pool]
+    with worker:
+        if pool == "solo":
+            worker.wait_for("fired for", within=40)
+            assert worker.terminate(within=30) == 0
+        else:
+            assert worker.wait(within=30) == 2
+            assert worker.output.splitlines()[-1] == (
+                "Error: a worker with the pool gevent cannot have qbeat inside: "
+                "leave out -B, and run qbeat beside it."
+            )
+
+
+def test_without_beat_it_is_celerys_worker_alone(worker: QbeatProcess, tmp_path: Path) -> None:
+    worker.command.remove("-B")
+    with worker:
+        worker.wait_for(r" ready\.$", within=40)
+        assert worker.terminate(within=30) == 0
+    assert not (tmp_path / "qbeat.db").exists()
+    assert embedded_pids(tmp_path) == []
