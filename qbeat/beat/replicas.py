@@ -58,6 +58,10 @@ class Shares:
         """Whether this replica fires the entry, which the declaration ``generation`` wrote, on time."""
         return self._owner(uid, generation) == self._me
 
+    def owner(self, uid: str, generation: str) -> str:
+        """Return the id of the replica whose share the entry is in."""
+        return self._owner(uid, generation)
+
     def is_looked_after(self, uid: str, generation: str) -> bool:
         """Whether another replica fires the entry, and is not silent."""
         owner = self._owner(uid, generation)

@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "next": "Show what fires next: of all entries, of one, or of a cron expression.",
     "history": "Show what became of past fire times.",
     "check": "List what may surprise in the entries of the app.",
+    "status": "Show whether all is well: replicas, backlog, what is overdue, what fires next.",
+    "doctor": "Look for what is wrong or unwise here, and say how to cure it.",
     "worker": "Run Celery's worker; with -B, qbeat runs inside it.",
     "demo": "Run a small app with a worker and qbeat, without any server.",
 }

@@ -14,6 +14,7 @@ from socketserver import TCPServer
 from typing import Any, Final
 
 from qbeat.beat.errors import SettingError
+from qbeat.beat.health.address import parse_address
 
 logger = logging.getLogger("qbeat.health")
 
@@ -112,17 +113,3 @@ def verdict(problems: list[str], **facts: Any) -> Page:
     status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
     text = json.dumps({"ok": not problems, "problems": problems, **facts})
     return status, "application/json", f"{text}\n"
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """Return host and port of ``127.0.0.1:9808``, ``[::1]:9808``, ``:9808`` (everywhere) or ``9808`` (here)."""
-    host, _, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        port = ""
-    if not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the highest port there is
-        raise SettingError(f"the health port is {text!r}; give an address such as 127.0.0.1:9808")
-    if not host:
-        host = "0.0.0.0" if text.startswith(":") else "127.0.0.1"  # noqa: S104 - asked for
-    return host, int(port)

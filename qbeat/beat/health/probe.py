@@ -1,0 +1,81 @@
+"""A quick answer to "does qbeat live on this machine?", without an app and almost without imports."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import sqlite3
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from qbeat.beat.errors import FAILED, OK, UNAVAILABLE
+from qbeat.store.opening import scheme_of
+
+LIVE_WITHIN: Final = 3_000_000
+"""Microseconds after which a silent replica is taken for dead; as in ``Timings``."""
+TIMEOUT: Final = 2.0
+"""Seconds."""
+
+Answer = tuple[int, str]
+"""An exit code, and a sentence."""
+
+
+def ask_port(host: str, port: int) -> Answer:
+    """Ask the health port of a replica."""
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", "/healthz")
+        response = connection.getresponse()
+        told = json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return FAILED, f"no answer from the health port {host}:{port} ({error})"
+    finally:
+        connection.close()
+    if response.status == http.client.OK:
+        return OK, "qbeat lives."
+    return FAILED, "; ".join(told.get("problems", [])) or f"the health port says {response.status}"
+
+
+def ask_store(url: str) -> Answer:
+    """Look into a store for a replica of this machine that has told of itself lately."""
+    if scheme_of(url) == "sqlite":
+        return _ask_sqlite(Path(url.partition("://")[2].removeprefix("/") if "://" in url else url))
+    from qbeat.store import open_store  # noqa: PLC0415 - heavy
+    from qbeat.store.base import StoreError, StoreUnusable  # noqa: PLC0415
+
+    try:
+        with open_store(url, create=False) as store:
+            now = store.now()
+            return _judge(((each.host, each.heartbeat_at) for each in store.replicas()), now)
+    except StoreUnusable as error:
+        return FAILED, str(error)
+    except StoreError as error:
+        return UNAVAILABLE, str(error)
+
+
+def _ask_sqlite(path: Path) -> Answer:
+    """Read the one table with SQLite's own module: SQLAlchemy takes longer to import than all of this."""
+    if not path.is_file():
+        return FAILED, f"there is no store at {path}"
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=TIMEOUT)) as connection:
+            rows = connection.execute("SELECT host, heartbeat_at FROM qbeat_replica").fetchall()
+    except sqlite3.Error as error:
+        return UNAVAILABLE, f"{path} cannot be read: {error}"
+    return _judge(rows, time.time_ns() // 1_000)
+
+
+def _judge(replicas: Iterable[tuple[str, int]], now: int) -> Answer:
+    host = socket.gethostname()
+    ages = [now - heartbeat_at for name, heartbeat_at in replicas if name == host]
+    if not ages:
+        return FAILED, f"no replica runs on {host}"
+    if min(ages) > LIVE_WITHIN:
+        return FAILED, f"the replica on {host} has been silent for {min(ages) / 1_000_000:.0f} s"
+    return OK, "qbeat lives."
