@@ -141,6 +141,15 @@ class Store(ABC):
         The newest published record of an entry stays whatever its age.
         """
 
+    @abstractmethod
+    def history_before(self, count: int) -> int | None:
+        """Return the instant before which the records are that ``count`` newer ones make dispensable.
+
+        At least ``count`` settled records begin at or after it, a run of skips being one, and there are
+        records before it; ``None`` if there are not so many. It is for ``prune``, and may lie somewhat earlier
+        than need be, up to ten minutes where a store counts in steps.
+        """
+
     # --- replicas
 
     @abstractmethod

@@ -219,6 +219,11 @@ class MemoryStore(Store):
                 del self._history[key]
             return len(old[:limit])
 
+    def history_before(self, count: int) -> int | None:
+        with self._lock:
+            times = sorted((fire_time for fire_time, _, _ in self._history), reverse=True)
+        return times[count - 1] if len(times) > count and times[-1] < times[count - 1] else None
+
     def _claim_one(self, claim: Claim, replica: str) -> Won:
         stored = self._entries.get(self._names.get(claim.uid, ""))
         if stored is None or stored.retired_at is not None:

@@ -1,6 +1,7 @@
 """Real servers, workers and qbeat processes for tests; `fixtures` hands them out."""
 
 from tests.servers.beat import QbeatProcess, run_qbeat
+from tests.servers.mariadb import MariadbServer
 from tests.servers.memcached import MemcachedServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import Process
@@ -14,6 +15,7 @@ from tests.servers.worker import CeleryWorker, clean_environment
 
 __all__ = [
     "CeleryWorker",
+    "MariadbServer",
     "MemcachedServer",
     "PostgresServer",
     "Process",

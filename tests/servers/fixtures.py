@@ -14,6 +14,7 @@ from typing import Protocol
 import pytest
 
 from tests.servers.beat import QbeatProcess
+from tests.servers.mariadb import MariadbServer
 from tests.servers.memcached import MemcachedServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import TcpProxy
@@ -70,6 +71,20 @@ def postgres_url(postgres_server: PostgresServer) -> str:
     """An empty database of the session's PostgreSQL."""
     postgres_server.start()
     return postgres_server.database_url(postgres_server.new_database())
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariadbServer]:
+    """The session's MariaDB; a test that stops it need not start it again."""
+    with MariadbServer() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: MariadbServer) -> str:
+    """An empty database of the session's MariaDB."""
+    mariadb_server.start()
+    return mariadb_server.database_url(mariadb_server.new_database())
 
 
 @pytest.fixture(scope="session")

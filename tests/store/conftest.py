@@ -14,7 +14,7 @@ from qbeat.store.base import Store
 from qbeat.store.memory import MemoryStore
 from tests.store.making import Clock, World
 
-KINDS = ["memory", "sqlite", "postgresql", "redis"]
+KINDS = ["memory", "sqlite", "postgresql", "mariadb", "redis"]
 
 
 def where(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
@@ -23,10 +23,8 @@ def where(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
         return str(folder / "store.db")
     if kind == "redis":
         return f"{request.getfixturevalue('redis_url')}?prefix={uuid4().hex}"
-    if kind == "postgresql":
-        return str(request.getfixturevalue("postgres_url"))
-    if kind == "postgresql":
-        server = request.getfixturevalue("postgres_server")
+    if kind in {"postgresql", "mariadb"}:
+        server = request.getfixturevalue({"postgresql": "postgres_server", "mariadb": "mariadb_server"}[kind])
         server.start()
         return str(server.database_url(server.new_database()))
     raise AssertionError(kind)

@@ -167,3 +167,60 @@ def test_pruning_little_leaves_the_names_of_removed_entries(store: Store) -> Non
     store.remove(["a"])
     assert store.prune(START + 1_000, limit=1) == 1
     assert [(record.entry, record.fire_time) for record in history_of(store)] == [("a", START + 20)]
+
+
+# --- how many
+
+MINUTES = 60 * SECOND
+
+
+def spread(store: Store, *minutes: int) -> None:
+    """Publish ``a`` at some minutes after the start."""
+    publish(store, "a", *(minute * MINUTES for minute in minutes))
+
+
+def test_a_short_history_has_nothing_to_spare(store: Store) -> None:
+    assert store.history_before(1) is None
+    create(store, entry())
+    spread(store, 0, 60, 120)
+    assert store.history_before(3) is None
+    assert store.history_before(4) is None
+
+
+def test_what_lies_before_enough_newer_records_can_be_pruned(store: Store) -> None:
+    create(store, entry())
+    spread(store, 0, 60, 120, 180)
+    before = store.history_before(2)
+    assert before is not None
+    assert START + 60 * MINUTES < before <= START + 120 * MINUTES
+    assert store.prune(before, limit=100) == 2
+    assert fire_times(history_of(store)) == [120 * MINUTES, 180 * MINUTES]
+    assert store.history_before(2) is None
+
+
+def test_records_of_one_instant_are_all_kept_or_all_to_spare(store: Store) -> None:
+    names = [f"e{number}" for number in range(5)]
+    create(store, entry("a"), *(entry(name) for name in names))
+    for name in names:
+        publish(store, name, 60 * MINUTES)
+    assert store.history_before(3) is None
+    spread(store, 0, 120)
+    before = store.history_before(3)
+    assert before is not None
+    assert START < before <= START + 60 * MINUTES
+
+
+def test_a_run_of_skips_counts_as_one_and_late_records_count_too(store: Store) -> None:
+    create(store, entry())
+    fire(store, "a", 0, 60 * MINUTES)
+    store.claim(
+        [claim_of(read(store), skips=(skip(120 * MINUTES, 240 * MINUTES, 1_000),))], replica="r1"
+    )
+    assert store.history_before(1) is None
+    store.settle([settled("a", 60 * MINUTES)])
+    store.settle([settled("a", 0)])
+    before = store.history_before(2)
+    assert before is not None
+    assert START < before <= START + 60 * MINUTES
+    assert store.prune(before, limit=100) == 1
+    assert store.history_before(2) is None

@@ -5,7 +5,7 @@ The outbox is read before the lists: a firing that is settled in between is met 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge, nlargest
 from itertools import chain, groupby, islice
@@ -25,6 +25,8 @@ _READ_AHEAD: Final = 20_000
 """About how many records the first pages of all entries come to."""
 _FIRST_LOOK: Final = 100
 _HOUR: Final = 3_600_000_000
+_SPAN: Final = 600_000_000
+"""The microseconds of each span whose records the scripts count."""
 _INSTANT: Final = Struct(">q")
 
 _Key = tuple[int, str, str]
@@ -108,7 +110,7 @@ class History:
 
         All records of the other entries come before that.
         """
-        latest_hour = [int(float(hour)) for _, hour in _pairs(self._ask_latest_hour())]
+        latest_hour = [int(float(hour)) for _, hour in pairs(self._ask_latest_hour())]
         for since in (*(hour - _HOUR for hour in latest_hour), None):
             uids = self._uids_since(since)
             ends = [pair for some in in_batches(uids, PAGE) for pair in self._ends_of(some)]
@@ -212,7 +214,7 @@ class History:
     def _replica_of(self, number: int) -> str | None:
         if number and number not in self._replicas:
             found = self._store.ask("HGETALL", "numbers")
-            self._replicas = {int(number): replica.decode() for replica, number in _pairs(found)}
+            self._replicas = {int(number): replica.decode() for replica, number in pairs(found)}
         return self._replicas.get(number)
 
 
@@ -232,7 +234,18 @@ def _split(uids: bytes) -> list[str]:
     return [text[start : start + UID_LENGTH] for start in range(0, len(text), UID_LENGTH)]
 
 
-def _pairs(found: Any) -> Iterator[tuple[Any, Any]]:
+def instant_before(counts: Mapping[bytes, bytes], count: int) -> int | None:
+    """Return where the span begins with which the newest spans have ``count`` records, if older ones have more."""
+    spans = sorted((int(span) for span in counts), reverse=True)
+    newer = 0
+    for span in spans[:-1]:
+        newer += int(counts[str(span).encode()])
+        if newer >= count:
+            return span * _SPAN
+    return None
+
+
+def pairs(found: Any) -> Iterator[tuple[Any, Any]]:
     """Return the pairs of a reply: a flat list, or what redis-py makes of it."""
     if isinstance(found, dict):
         return iter(found.items())

@@ -21,6 +21,7 @@ _NAMES: Final = (
     "numbers",  # hash: replica -> the number that stands for it in the history
     "history:",  # followed by a uid, list: records in the order of their fire times
     "late:",  # followed by a uid, sorted set: records that came out of order
+    "counts",  # hash: number of a span of ten minutes -> how many records begin in it
 )
 
 

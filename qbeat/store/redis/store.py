@@ -23,7 +23,7 @@ from qbeat.store.redis.address import Address, is_redis, parse_address
 from qbeat.store.redis.batches import in_batches
 from qbeat.store.redis.entries import pack_definition, unpack_entries
 from qbeat.store.redis.errors import StoreEmptied
-from qbeat.store.redis.history import History, Span
+from qbeat.store.redis.history import History, Span, instant_before, pairs
 from qbeat.store.redis.keys import keys_of, name_of
 from qbeat.store.redis.opening import VERSION, examine, prepare
 from qbeat.store.redis.packing import (
@@ -171,6 +171,9 @@ class RedisStore(Store):
                 continue
             passed_over, more = passed_over + fruitless, unseen
         return pruned
+
+    def history_before(self, count: int) -> int | None:
+        return instant_before(dict(pairs(self.ask("HGETALL", "counts"))), count)
 
     # --- replicas
 

@@ -50,6 +50,11 @@ class History:
         self._dialect = dialect
         self._build_skips(dialect)
         self._build_prune(dialect)
+        fire_time = history.c.fire_time
+        nth = select(fire_time).order_by(fire_time.desc()).limit(1).offset(bindparam("newer", type_=Integer()))
+        self._earliest_and_nth = select(
+            select(func.min(fire_time)).scalar_subquery(), nth.scalar_subquery()
+        )
 
     def add_skips(
         self, connection: Connection, skips: Sequence[tuple[int, Skip]], replica: str | None, now: int
@@ -71,6 +76,11 @@ class History:
             connection.execute(self._prune, {"old": keys})
             connection.execute(self._forget_removed)
         return len(old)
+
+    def before(self, connection: Connection, count: int) -> int | None:
+        """Return the fire time of the ``count``-th newest record, if there is an earlier one."""
+        earliest, nth = connection.execute(self._earliest_and_nth, {"newer": count - 1}).one()
+        return int(nth) if nth is not None and earliest < nth else None
 
     def _build_skips(self, dialect: Dialect) -> None:
         by_id = dialect.batch("skips", {**_SKIP, "entry_id": BigInteger()})

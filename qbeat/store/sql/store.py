@@ -133,6 +133,9 @@ class SqlStore(Store):
     def prune(self, before: int, limit: int) -> int:
         return self._write(lambda connection: self._history.prune(connection, before, limit))
 
+    def history_before(self, count: int) -> int | None:
+        return self._read(lambda connection: self._history.before(connection, count))
+
     def _walk(self, names: Collection[str] | None, span: Span, limit: int | None) -> Iterator[HistoryRecord]:
         """Yield records, page by page; no connection is held while the caller looks at them."""
         size = PAGE if limit is None else min(limit, PAGE)

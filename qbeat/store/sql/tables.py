@@ -16,13 +16,12 @@ metadata: Final = MetaData()
 _ID: Final = BigInteger().with_variant(Integer, "sqlite")
 _INSTANT: Final = BigInteger()
 _TEXT: Final = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+COLLATIONS: Final = {"mysql": "utf8mb4_0900_bin", "mariadb": "utf8mb4_nopad_bin"}
+"""Those under which two names are equal only if all their characters are, blanks at the end included."""
 _MYSQL: Final[dict[str, Any]] = {
-    "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
-    "mysql_engine": "InnoDB",
-    "mariadb_charset": "utf8mb4",
-    "mariadb_collate": "utf8mb4_bin",
-    "mariadb_engine": "InnoDB",
+    f"{kind}_{option}": value
+    for kind, collation in COLLATIONS.items()
+    for option, value in {"charset": "utf8mb4", "collate": collation, "engine": "InnoDB"}.items()
 }
 
 store: Final = Table(

@@ -1,8 +1,10 @@
 -- The history: for each entry a list of packed records in the order of their fire times, and beside it a
 -- sorted set, by their ends, of the few that came late. STARTS knows from when on there may be something to
 -- prune, and has no entry with only its newest published record. ENDS knows by which full hour each entry's
--- history has ended: to move an entry with each record would be a good part of what a claim costs.
+-- history has ended: to move an entry with each record would be a good part of what a claim costs. COUNTS has,
+-- for each span of time, how many records begin in it.
 local HOUR = 3600000000
+local SPAN = 600000000
 local PUBLISHED, SKIPPED = 1, 2 -- outcomes; 3 is a failure
 local RUN, WITH_PUBLISHED_AT, PUBLISHED_WHEN_CLAIMED, WITH_LANE, WITH_REASON = 4, 8, 16, 32, 64
 local AUTO = 'auto'
@@ -69,6 +71,17 @@ local function note_start(starts, state, uid, fire_time, is_newest)
   end
 end
 
+local function tally(counts, fire_time, number)
+  local span = string.format('%.0f', math.floor(fire_time / SPAN))
+  counts[span] = (counts[span] or 0) + number
+end
+
+local function write_counts(counts)
+  for span, number in pairs(counts) do
+    if redis.call('HINCRBY', COUNTS, span, number) <= 0 then redis.call('HDEL', COUNTS, span) end
+  end
+end
+
 local function next_hour(instant) return (math.floor(instant / HOUR) + 1) * HOUR end
 
 -- Note where a history ends from now on, if it had ended by another hour or had gone.
@@ -80,7 +93,7 @@ local function note_end(ends, state, uid, last)
 end
 
 local function write_records()
-  local ends, starts = {}, {}
+  local ends, starts, counts = {}, {}, {}
   for at = 1, pending, 5 do
     local uid, fire_time, last, published_at = records[at], records[at + 1], records[at + 2], records[at + 3]
     local state = states[uid]
@@ -97,7 +110,9 @@ local function write_records()
     state[END] = math.max(state[END], last)
     if is_newest then state[PUBLISHED_FIRE_TIME], state[PUBLISHED_AT] = fire_time, published_at end
     changed[uid] = true
+    tally(counts, fire_time, 1)
   end
   in_chunks('ZADD', ENDS, ends)
   lower(STARTS, starts)
+  write_counts(counts)
 end

@@ -119,11 +119,12 @@ local function may_be_first()
   return not heap[1] or start < heap[1].head or (start == heap[1].head and uids[examined + 1] < heap[1].uid)
 end
 
-local gone = 0
+local gone, counts = 0, {}
 while gone < limit do
   while may_be_first() do examine_next() end
   local past = heap[1]
   if not past then break end
+  tally(counts, past.head, -1)
   drop_head(past)
   gone = gone + 1
   if past.head then sink() else pop() end
@@ -173,4 +174,5 @@ end
 local fruitless = 0
 for _, past in ipairs(pasts) do fruitless = fruitless + close_past(past) end
 write_states()
+write_counts(counts)
 return {gone, fruitless, (examined < #uids or #uids == EXAMINED) and 1 or 0}
