@@ -98,6 +98,9 @@ class FaultyStore(Store):
     def prune(self, before: int, limit: int) -> int:
         return self._ask("prune", lambda: self._store.prune(before, limit))
 
+    def history_before(self, count: int) -> int | None:
+        return self._ask("history_before", lambda: self._store.history_before(count))
+
     def heartbeat(self, replica: ReplicaRecord, *, live_within: int) -> Pulse:
         return self._ask("heartbeat", lambda: self._store.heartbeat(replica, live_within=live_within))
 

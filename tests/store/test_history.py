@@ -182,14 +182,14 @@ def spread(store: Store, *minutes: int) -> None:
 def test_a_short_history_has_nothing_to_spare(store: Store) -> None:
     assert store.history_before(1) is None
     create(store, entry())
-    spread(store, 0, 60, 120)
+    spread(store, 30, 60, 120)
     assert store.history_before(3) is None
     assert store.history_before(4) is None
 
 
 def test_what_lies_before_enough_newer_records_can_be_pruned(store: Store) -> None:
     create(store, entry())
-    spread(store, 0, 60, 120, 180)
+    spread(store, 30, 60, 120, 180)
     before = store.history_before(2)
     assert before is not None
     assert START + 60 * MINUTES < before <= START + 120 * MINUTES
@@ -204,23 +204,21 @@ def test_records_of_one_instant_are_all_kept_or_all_to_spare(store: Store) -> No
     for name in names:
         publish(store, name, 60 * MINUTES)
     assert store.history_before(3) is None
-    spread(store, 0, 120)
+    spread(store, 30, 120)
     before = store.history_before(3)
     assert before is not None
-    assert START < before <= START + 60 * MINUTES
+    assert START + 30 * MINUTES < before <= START + 60 * MINUTES
 
 
 def test_a_run_of_skips_counts_as_one_and_late_records_count_too(store: Store) -> None:
     create(store, entry())
-    fire(store, "a", 0, 60 * MINUTES)
-    store.claim(
-        [claim_of(read(store), skips=(skip(120 * MINUTES, 240 * MINUTES, 1_000),))], replica="r1"
-    )
+    fire(store, "a", 30 * MINUTES, 60 * MINUTES)
+    store.claim([claim_of(read(store), skips=(skip(120 * MINUTES, 240 * MINUTES, 1_000),))], replica="r1")
     assert store.history_before(1) is None
     store.settle([settled("a", 60 * MINUTES)])
-    store.settle([settled("a", 0)])
+    store.settle([settled("a", 30 * MINUTES)])
     before = store.history_before(2)
     assert before is not None
-    assert START < before <= START + 60 * MINUTES
+    assert START + 30 * MINUTES < before <= START + 60 * MINUTES
     assert store.prune(before, limit=100) == 1
     assert store.history_before(2) is None

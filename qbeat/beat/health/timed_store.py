@@ -93,6 +93,9 @@ class TimedStore(Store):
     def prune(self, before: int, limit: int) -> int:
         return self._timed("prune", lambda: self._store.prune(before, limit))
 
+    def history_before(self, count: int) -> int | None:
+        return self._timed("history_before", lambda: self._store.history_before(count))
+
     def heartbeat(self, replica: ReplicaRecord, *, live_within: int) -> Pulse:
         return self._timed("heartbeat", lambda: self._store.heartbeat(replica, live_within=live_within))
 

@@ -51,10 +51,10 @@ class History:
         self._build_skips(dialect)
         self._build_prune(dialect)
         fire_time = history.c.fire_time
-        nth = select(fire_time).order_by(fire_time.desc()).limit(1).offset(bindparam("newer", type_=Integer()))
-        self._earliest_and_nth = select(
-            select(func.min(fire_time)).scalar_subquery(), nth.scalar_subquery()
+        nth = (
+            select(fire_time).order_by(fire_time.desc()).limit(1).offset(bindparam("newer", type_=Integer()))
         )
+        self._earliest_and_nth = select(select(func.min(fire_time)).scalar_subquery(), nth.scalar_subquery())
 
     def add_skips(
         self, connection: Connection, skips: Sequence[tuple[int, Skip]], replica: str | None, now: int
