@@ -8,7 +8,8 @@ A tick, in order:
 4. publish what was won; read again what was lost to another replica;
 5. sweep up overdue entries that another replica should have fired, or this one's own timeline has missed;
 6. publish from the outbox what crashed or broken replicas left there;
-7. say when the next tick has something to do.
+7. prune the history a little, if nothing is due;
+8. say when the next tick has something to do.
 
 No step waits for a broker, and none costs more because entries exist that are not due.
 """
@@ -30,6 +31,7 @@ from qbeat.beat.publishing.base import Publisher
 from qbeat.beat.publishing.fused import Fusion
 from qbeat.beat.registry import Registry
 from qbeat.beat.replicas import Shares, generations
+from qbeat.beat.retention import Keep, Retention
 from qbeat.beat.roster import Roster
 from qbeat.beat.store_time import StoreTime
 from qbeat.beat.timings import Timings
@@ -60,6 +62,7 @@ class Scheduler:
         time: StoreTime | None = None,
         fusion: Fusion | None = None,
         observer: Observer = SILENT,
+        keep: Keep | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -91,6 +94,7 @@ class Scheduler:
             fusion=fusion,
             observer=observer,
         )
+        self._retention = Retention(store, keep or Keep(), clock, self._time.now)
         self._declared = False
         self._loaded = False
         self._change = 0
@@ -153,6 +157,7 @@ class Scheduler:
             self._sweep_overdue()
             self._dispatcher.work_off_outbox()
         self._dispatcher.settle_in_time()
+        self._retention.work(quiet=self._is_quiet())
         return self._wait()
 
     # --- what others do
@@ -250,10 +255,16 @@ class Scheduler:
 
     # --- waiting
 
+    def _is_quiet(self) -> bool:
+        """Whether nothing could be claimed now."""
+        next_due = self._roster.next_due()
+        return self.waits_for_broker or next_due is None or next_due > self._time.now()
+
     def _wait(self) -> float:
         """Return the seconds until there may be something to do; zero while entries are due."""
         monotonic = self._clock.monotonic()
-        waits = [self._timings.max_wait, self._next_heartbeat - monotonic, *self._dispatcher.waits()]
+        waits = [self._timings.max_wait, self._next_heartbeat - monotonic, self._retention.wait()]
+        waits += self._dispatcher.waits()
         if self._dispatcher.ready and self._dispatcher.room:
             waits.append(self._next_sweep - monotonic)
             next_due = self._roster.next_due()

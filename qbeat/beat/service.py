@@ -79,6 +79,7 @@ class Service:
             time=store_time,
             fusion=fusion_for(app, store, plain),
             observer=observer,
+            keep=settings.keep,
         )
         self.max_interval = self.effective_max_interval = settings.max_interval
         self.hostname: str | None = None

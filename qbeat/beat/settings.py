@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 import os
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typing import Any, Final
 from celery import Celery
 
 from qbeat.beat.errors import SettingError
+from qbeat.beat.retention import Keep
 from qbeat.beat.timings import Timings
 
 logger = logging.getLogger("qbeat")
@@ -33,12 +35,20 @@ class Settings:
     """Seconds without a turn of the loop, or with an overdue entry that nobody claims, after which it is unwell."""
     shutdown_timeout: float = 10.0
     """Seconds that a stop waits for the firings that are being published."""
+    history_days: float = Keep.days
+    """Days after which what became of a fire time is forgotten."""
+    history_count: int = Keep.count
+    """About how many records of past fire times are kept."""
     max_interval: float = Timings.max_wait
     """The longest wait between two looks at the clocks, in seconds; ``beat_max_loop_interval`` in Celery."""
 
     @property
     def timings(self) -> Timings:
         return Timings(uncertain_after=self.uncertain_after, max_wait=self.max_interval)
+
+    @property
+    def keep(self) -> Keep:
+        return Keep(days=self.history_days, count=self.history_count)
 
 
 def read_settings(
@@ -56,6 +66,10 @@ def read_settings(
         watchdog_after=_seconds(app, "watchdog_after", Settings.watchdog_after),
         uncertain_after=_seconds(app, "uncertain_after", Settings.uncertain_after),
         shutdown_timeout=_seconds(app, "shutdown_timeout", Settings.shutdown_timeout),
+        history_days=_positive(app, "history_days", Keep.days, "days, more than 0, such as 30"),
+        history_count=math.ceil(
+            _positive(app, "history_count", Keep.count, "a number of records, 1 or more, such as 1000000")
+        ),
         max_interval=min(
             max_interval or app.conf.beat_max_loop_interval or Settings.max_interval, Settings.max_interval
         ),
@@ -77,14 +91,18 @@ def _text(app: Celery, name: str, default: str) -> str:
 
 
 def _seconds(app: Celery, name: str, default: float) -> float:
+    return _positive(app, name, default, "seconds, more than 0")
+
+
+def _positive(app: Celery, name: str, default: float, wanted: str) -> float:
     value = app.conf.get(f"qbeat_{name}", default)
     try:
-        seconds = float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        seconds = -1.0
-    if seconds <= 0:
-        raise SettingError(f"qbeat_{name} is {value!r}; give seconds, more than 0")
-    return seconds
+        number = -1.0
+    if not 0 < number < math.inf:
+        raise SettingError(f"qbeat_{name} is {value!r}; give {wanted}")
+    return number
 
 
 def _warn_of_unknown(app: Celery) -> None:
