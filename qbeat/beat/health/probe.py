@@ -21,13 +21,15 @@ LIVE_WITHIN: Final = 3_000_000
 TIMEOUT: Final = 2.0
 """Seconds."""
 
+_HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens everywhere
+
 Answer = tuple[int, str]
 """An exit code, and a sentence."""
 
 
 def ask_port(host: str, port: int) -> Answer:
     """Ask the health port of a replica."""
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(_HERE.get(host, host), port, timeout=TIMEOUT)
     try:
         connection.request("GET", "/healthz")
         response = connection.getresponse()

@@ -1,0 +1,167 @@
+"""`qbeat status` and `qbeat doctor`: what they show, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qbeat.beat.health.app_doctor import is_celery_beat
+from qbeat.beat.health.doctor import tz_databases
+from qbeat.beat.health.overview import survey
+from qbeat.store.memory import MemoryStore
+from qbeat.store.records import ReplicaRecord
+from tests.health.asking import QUICK, write
+from tests.servers import RedisServer, eventually, run_qbeat
+from tests.servers.fixtures import StartQbeat
+from tests.servers.server import free_port
+
+
+def status(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    done = run_qbeat(folder, "status", "--json", *arguments, within=60)
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}
+
+
+def doctor(folder: Path, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    done = run_qbeat(folder, "doctor", "--json", *arguments, within=60)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_status_shows_replicas_with_their_shares_and_what_comes_next(
+    tmp_path: Path, start_qbeat: StartQbeat
+) -> None:
+    write(tmp_path)
+    replicas = [start_qbeat(tmp_path, "-A", "tasks") for _ in range(2)]
+    for replica in replicas:
+        replica.wait_for("fired for|entries", within=60)
+    told = eventually(
+        lambda: (found := status(tmp_path))[0] == 0 and len(found[1]["replicas"]) == 2 and found, within=60
+    )
+    assert told
+    shown = told[1]
+    assert shown["healthy"]
+    assert shown["problems"] == []
+    assert shown["entries"] == 2
+    assert shown["next_firing"]["entry"] == "quick"
+    assert {replica["pid"] for replica in shown["replicas"]} == {replica.pid for replica in replicas}
+    assert all(replica["live"] and replica["tz_database"] for replica in shown["replicas"])
+    assert sum(replica["share"] for replica in shown["replicas"]) == 2
+    table = run_qbeat(tmp_path, "status").stdout
+    assert "All is well." in table
+    assert "next      quick at 2" in table
+    probe = run_qbeat(tmp_path, "-A", "broken", "status", "--probe")
+    assert (probe.returncode, probe.stdout) == (0, "qbeat lives.\n")
+    code, findings = doctor(tmp_path, "-A", "tasks")
+    assert code == 0, findings
+    assert {"versions", "permissions", "store", "replicas", "clocks", "tz database", "broker"} <= {
+        finding["check"] for finding in findings
+    }
+
+
+def test_without_a_replica_it_is_unhealthy(tmp_path: Path, start_qbeat: StartQbeat) -> None:
+    write(tmp_path)
+    qbeat = start_qbeat(tmp_path, "-A", "tasks")
+    qbeat.wait_for("fired for", within=40)
+    assert qbeat.terminate() == 0
+    code, told = status(tmp_path)
+    assert code == 1
+    assert not told["healthy"]
+    assert "No replica is running" in told["problems"][0]
+    probe = run_qbeat(tmp_path, "status", "--probe")
+    assert probe.returncode == 1
+    assert "no replica runs on" in probe.stdout
+
+
+def test_a_store_that_cannot_be_reached_is_told_by_the_exit_code(tmp_path: Path) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    assert status(tmp_path, "-s", url)[0] == 69
+    assert run_qbeat(tmp_path, "status", "--probe", "-s", url).returncode == 69
+    code, findings = doctor(tmp_path, "-s", url)
+    assert code == 69
+    assert [finding["check"] for finding in findings if finding["level"] == "error"] == ["store"]
+
+
+def test_the_probe_looks_into_redis_too(
+    tmp_path: Path, start_qbeat: StartQbeat, start_redis: Callable[..., RedisServer]
+) -> None:
+    write(tmp_path)
+    redis = start_redis()
+    qbeat = start_qbeat(tmp_path, "-A", "tasks", "-s", redis.url)
+    qbeat.wait_for("fired for", within=40)
+    assert run_qbeat(tmp_path, "status", "--probe", "-s", redis.url).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("--health", "127.0.0.1:1")])
+def test_the_probe_says_no_where_nothing_is(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = run_qbeat(tmp_path, "status", "--probe", "--json", *arguments)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["healthy"] is False
+
+
+def test_the_doctor_names_each_mistake_with_its_cure(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        QUICK + "app.conf.task_always_eager = True\n"
+        'app.conf.beat_schedule = {"lost": {"task": "tasks.nowhere", "schedule": 10}}\n',
+        broker=f"redis://127.0.0.1:{free_port()}/0",
+    )
+    code, findings = doctor(tmp_path, "-A", "tasks")
+    assert code == 69
+    wrong = [finding for finding in findings if finding["level"] == "error"]
+    assert all(finding["cure"] for finding in wrong)
+    text = "\n".join(f"{finding['check']}: {finding['text']}" for finding in wrong)
+    assert "store: there is no store at" in text
+    assert "broker: redis://" in text
+    assert "task_always_eager" in text
+    assert "lost: the task 'tasks.nowhere' is not registered" in text
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_the_doctor_finds_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "qbeat.db").touch(mode=0o444)
+    code, findings = doctor(tmp_path)
+    assert code == 1
+    assert "not writable" in next(each["text"] for each in findings if each["check"] == "permissions")
+
+
+def test_the_doctor_finds_a_store_that_everybody_may_write(tmp_path: Path, start_qbeat: StartQbeat) -> None:
+    write(tmp_path)
+    start_qbeat(tmp_path, "-A", "tasks").wait_for("fired for", within=40)
+    (tmp_path / "qbeat.db").chmod(0o666)
+    code, findings = doctor(tmp_path)
+    assert code == 1
+    assert next(each["cure"] for each in findings if each["check"] == "permissions") == "chmod o-w qbeat.db"
+
+
+def test_different_tz_databases_are_found() -> None:
+    store = MemoryStore(lambda: 1_000_000)
+    for name, version in (("a", "2025b"), ("b", "2026f")):
+        record = ReplicaRecord(
+            name, "h", 1, "1", "g", 0, details={"tz_database": ["package tzdata", version]}
+        )
+        store.heartbeat(record, live_within=3_000_000)
+    [finding] = tz_databases(survey(store))
+    assert finding.level == "error"
+    assert "a: 2025b" in finding.text
+    assert "b: 2026f" in finding.text
+    assert "tzdata" in (finding.cure or "")
+
+
+@pytest.mark.parametrize(
+    ("command", "is_rival"),
+    [
+        ("/usr/bin/python -m celery -A tasks beat", True),
+        ("/venv/bin/python /venv/bin/celery -A tasks worker -B", True),
+        ("celery -A tasks worker", False),
+        ("celery -A tasks beat -S qbeat", False),
+        ("/venv/bin/python /venv/bin/qbeat -A tasks worker -B", False),
+        ("vim beat", False),
+    ],
+)
+def test_celerys_own_beat_is_recognised(command: str, is_rival: bool) -> None:
+    assert is_celery_beat(command.split()) is is_rival
