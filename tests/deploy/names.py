@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import dropwhile
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from tests.deploy.files import (
 PROGRAMS: Final = ("qbeat", "celery")
 FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN: Final = re.compile(r"`([^`\n]+)`")
+SETS_VARIABLE: Final = re.compile(r"[A-Z_]+=")
 NOT_WORDS: Final = ("&", "|", "#", "…", "...", "&&", ">")
 """What ends a command line, or stands for more of it."""
 
@@ -60,7 +62,7 @@ def spans(path: Path) -> list[str]:
 def console_lines(text: str) -> Iterator[str]:
     """The command lines of a Markdown file's code blocks."""
     for language, block in FENCE.findall(text):
-        for line in block.splitlines():
+        for line in block.replace("\\\n", " ").splitlines():
             if language == "console" and line.startswith("$ "):
                 yield line.removeprefix("$ ")
             elif language in {"sh", "bash", "shell"}:
@@ -68,9 +70,9 @@ def console_lines(text: str) -> Iterator[str]:
 
 
 def shell_words(line: str) -> list[str]:
-    """Split a command line up to where it ends; nothing, if it is none."""
+    """Split a command line up to where it ends, without the variables that it sets; nothing, if it is none."""
     try:
-        words = shlex.split(line)
+        words = list(dropwhile(SETS_VARIABLE.match, shlex.split(line)))
     except ValueError:
         return []
     ends = [position for position, word in enumerate(words) if word in NOT_WORDS]

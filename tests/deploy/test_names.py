@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,9 @@ def parse_with_celery(words: list[str]) -> None:
     """Look each command and flag up; Celery's own parser would load the app."""
     (name, *_) = [word for word in words if word in celery.commands] or [""]
     assert name, f"celery has no such command: {words}"
+    if name == "qbeat":
+        parse_with_qbeat(words[words.index(name) + 1 :])
+        return
     known = options_of(celery, celery.commands[name]) | {"--help"}
     assert {word.partition("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)} <= known
 
@@ -110,6 +114,13 @@ def test_every_path_that_is_named_is_there(path: Path) -> None:
 
 
 @each_file
+def test_every_module_and_class_that_is_named_can_be_imported(path: Path) -> None:
+    dotted = {span for span in spans(path) if re.fullmatch(r"qbeat(\.[a-z_]+)+(\.[A-Z]\w*)?", span)}
+    for name in dotted - {"qbeat.db"}:
+        assert pkgutil.resolve_name(name)
+
+
+@each_file
 def test_every_make_target_exists(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {span.split()[1] for span in spans(path) if re.match(r"make [a-z-]+", span)} <= targets
@@ -124,7 +135,15 @@ def test_every_page_that_kubernetes_asks_for_is_answered(page: str, health_url: 
 def test_the_names_that_these_tests_look_for_are_found() -> None:
     lines = [" ".join(words) for path in files() for words in commands(path)]
     assert {"qbeat --quiet", "qbeat status --probe", "celery worker --loglevel INFO"} <= set(lines)
-    with pytest.raises(click.NoSuchOption):
-        parse_with_qbeat(["list", "--no-such-flag"])
+
+
+@pytest.mark.parametrize("line", ["list --no-such-flag", "no-such-command", "-A tasks list --probe"])
+def test_what_qbeat_would_refuse_is_refused_here(line: str) -> None:
     with pytest.raises(click.UsageError):
-        parse_with_qbeat(["no-such-command"])
+        parse_with_qbeat(line.split())
+
+
+@pytest.mark.parametrize("line", ["beat --no-such-flag", "worker -A tasks --health x", "qbeatt"])
+def test_what_celery_would_refuse_is_refused_here(line: str) -> None:
+    with pytest.raises(AssertionError):
+        parse_with_celery(line.split())
