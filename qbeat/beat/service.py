@@ -18,6 +18,7 @@ from celery._state import _set_task_join_will_block
 from qbeat import __version__
 from qbeat.beat.clock import Clock, SystemClock
 from qbeat.beat.entries import Entry, generation_of
+from qbeat.beat.errors import SettingError
 from qbeat.beat.health.monitor import Monitor
 from qbeat.beat.health.observer import SILENT
 from qbeat.beat.health.sdnotify import Notifier
@@ -59,6 +60,7 @@ class Service:
     ) -> None:
         self.app = app
         self._settings = settings
+        self._is_guest = plain is not None
         self._clock = clock or SystemClock()
         by_name = {entry.name: entry for entry in entries}
         self._entries = by_name
@@ -102,8 +104,7 @@ class Service:
     def start(self) -> None:
         """Begin; the first turn reads the store."""
         self._last_tick = time.monotonic()
-        if self._monitor:
-            self._monitor.start(self._entries, self.scheduler.is_postponed)
+        self._open_health()
         self.scheduler.start()
 
     def turn(self) -> float:
@@ -148,6 +149,17 @@ class Service:
 
     def sync(self) -> None:
         """Do nothing: what has fired is in the store already."""
+
+    def _open_health(self) -> None:
+        if self._monitor is None:
+            return
+        try:
+            self._monitor.start(self._entries, self.scheduler.is_postponed)
+        except SettingError as error:
+            if not self._is_guest:
+                raise
+            # Several workers of one machine share a configuration, and only one of them can have the port.
+            logger.error("%s; qbeat goes on without it.", error)  # noqa: TRY400 - no bug to trace
 
     def _note_turn(self) -> None:
         """Tell whoever watches how the turn went."""
