@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
-import pymysql
+import pymysql  # noqa: F401 - to miss it here, where that is explained
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -44,7 +44,7 @@ _DRIVERS: Final = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
 class Mysql(ServerDialect):
     """The database at an address like ``mysql://user:password@host/name``."""
 
-    conflicts = frozenset({"1020", "1205", "1213"})
+    conflicts = frozenset({"1020", "1213"})
     passing: ClassVar = (
         "1020",
         "1040",
@@ -84,7 +84,7 @@ class Mysql(ServerDialect):
         return table.delete().where(*(table.c[key] == batch.c[key] for key in keys), *conditions)
 
     def clock_reading(self) -> Select[Any]:
-        seconds = func.unix_timestamp(func.sysdate(literal_column("6")))
+        seconds = func.unix_timestamp(func.utc_timestamp(literal_column("6")))
         return select(cast(seconds * 1_000_000, BigInteger()))
 
     @contextmanager
@@ -96,6 +96,9 @@ class Mysql(ServerDialect):
         finally:
             connection.execute(select(func.release_lock(_MIGRATION_LOCK)))
 
+    def is_silence(self, error: DBAPIError) -> bool:
+        return "timed out" in str(error.orig)
+
     def code_of(self, error: DBAPIError) -> str:
         code, _ = _parts(error)
         return code
@@ -106,7 +109,7 @@ class Mysql(ServerDialect):
 
     def _kind_of_server(self, address: URL) -> str:
         """Return which of the two answers there, whatever the address calls it."""
-        engine = create_engine(address.set(drivername=_DRIVERS["mysql"]), connect_args=_OPTIONS)
+        engine = create_engine(address.set(drivername=_DRIVERS["mysql"]), connect_args=_options())
         try:
             with engine.connect():
                 return "mariadb" if getattr(engine.dialect, "is_mariadb", False) else "mysql"
@@ -118,7 +121,7 @@ class Mysql(ServerDialect):
     def _make_engine(self, address: URL) -> Engine:
         return create_engine(
             address,
-            connect_args=_OPTIONS,
+            connect_args=_options(),
             pool_size=1,
             max_overflow=4,
             isolation_level="READ COMMITTED",
@@ -134,15 +137,15 @@ def _parts(error: DBAPIError) -> tuple[str, str]:
             return "", str(error.orig)
 
 
-_OPTIONS: Final[dict[str, Any]] = {
-    "connect_timeout": CONNECT_TIMEOUT,
-    "read_timeout": ANSWER_TIMEOUT,
-    "write_timeout": ANSWER_TIMEOUT,
-    "charset": "utf8mb4",
-    "client_flag": pymysql.constants.CLIENT.FOUND_ROWS,
-    "init_command": "SET sql_mode = 'STRICT_ALL_TABLES', time_zone = '+00:00', "
-    f"innodb_lock_wait_timeout = {LOCK_TIMEOUT}",
-}
+def _options() -> dict[str, Any]:
+    return {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "read_timeout": ANSWER_TIMEOUT,
+        "write_timeout": ANSWER_TIMEOUT,
+        "charset": "utf8mb4",
+        "init_command": "SET sql_mode = 'STRICT_ALL_TABLES', time_zone = '+00:00', "
+        f"innodb_lock_wait_timeout = {LOCK_TIMEOUT}",
+    }
 
 
 class _Cells(ColumnElement[Any]):

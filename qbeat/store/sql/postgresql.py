@@ -86,6 +86,9 @@ class Postgresql(ServerDialect):
         connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
         return nullcontext()  # the lock ends with the transaction
 
+    def is_silence(self, error: DBAPIError) -> bool:
+        return isinstance(error.orig, _Silence)
+
     def code_of(self, error: DBAPIError) -> str:
         return getattr(error.orig, "sqlstate", None) or ""
 
@@ -95,29 +98,33 @@ class Postgresql(ServerDialect):
     def _make_engine(self, address: URL) -> Engine:
         dialect = address.get_dialect()()
         arguments, options = dialect.create_connect_args(address)
-        options = {**_OPTIONS, **options}
+        options = {**_options(), **options}
 
         def connect() -> _Session:
             session = _Session.connect(*arguments, **options)
             with session.cursor() as cursor:
-                for name, seconds in _LIMITS.items():
-                    cursor.execute("SELECT set_config(%s, %s, false)", (name, f"{seconds}s"))
+                for name, seconds in _limits().items():
+                    cursor.execute("SELECT set_config(%s, %s, false)", (name, f"{round(seconds * 1_000)}ms"))
             session.commit()
             return session
 
         return create_engine(address, creator=connect, pool_size=1, max_overflow=4)
 
 
-_OPTIONS: Final[dict[str, Any]] = {
-    "connect_timeout": CONNECT_TIMEOUT,
-    "application_name": "qbeat",
-    "prepare_threshold": None,  # does not work through every pooler, and gains little in batches
-}
-_LIMITS: Final = {
-    "statement_timeout": ANSWER_TIMEOUT - 2,
-    "lock_timeout": LOCK_TIMEOUT,
-    "idle_in_transaction_session_timeout": 60,
-}
+def _options() -> dict[str, Any]:
+    return {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "application_name": "qbeat",
+        "prepare_threshold": None,  # does not work through every pooler, and gains little in batches
+    }
+
+
+def _limits() -> dict[str, float]:
+    return {
+        "statement_timeout": ANSWER_TIMEOUT * 0.8,
+        "lock_timeout": LOCK_TIMEOUT,
+        "idle_in_transaction_session_timeout": 60,
+    }
 
 
 class _Session(psycopg.Connection[Any]):
@@ -132,17 +139,19 @@ class _Session(psycopg.Connection[Any]):
 
 
 class _Silence(psycopg.OperationalError):
-    """The server has not answered in time."""
+    """The server has been silent for too long."""
 
 
 def _limited(gen: Generator[Any, Any, Answer]) -> Generator[Any, Any, Answer]:
-    """Pass a wait on, for ``ANSWER_TIMEOUT`` seconds; psycopg looks in several times a second."""
-    deadline = monotonic() + ANSWER_TIMEOUT
+    """Pass a wait on until there is silence for too long; psycopg looks in several times a second."""
     try:
         wanted = next(gen)
+        heard = monotonic()
         while True:
             ready = yield wanted
-            if not ready and monotonic() > deadline:
+            if ready:
+                heard = monotonic()
+            elif monotonic() > heard + ANSWER_TIMEOUT:
                 raise _Silence(f"no answer within {ANSWER_TIMEOUT} s")
             wanted = gen.send(ready)
     except StopIteration as stop:

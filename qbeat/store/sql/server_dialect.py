@@ -17,8 +17,8 @@ CONNECT_TIMEOUT: Final = 5
 """Seconds to wait for a connection."""
 LOCK_TIMEOUT: Final = 5
 """Seconds to wait for another transaction."""
-ANSWER_TIMEOUT: Final = 15
-"""Seconds to wait for the answer to one statement."""
+ANSWER_TIMEOUT: Final = 10
+"""Seconds of silence after which a server is given up."""
 
 
 class ServerDialect(Dialect):
@@ -40,7 +40,10 @@ class ServerDialect(Dialect):
 
     @property
     def url(self) -> str:
-        return self._address.set(password=None, query={}).render_as_string()
+        address = self._address
+        return URL.create(
+            address.drivername, address.username, None, address.host, address.port, address.database
+        ).render_as_string()
 
     def now(self, connection: Connection) -> int:
         if self._clock is not None:
@@ -53,6 +56,10 @@ class ServerDialect(Dialect):
         """Return the query for the server's clock, in microseconds."""
 
     @abstractmethod
+    def is_silence(self, error: DBAPIError) -> bool:
+        """Return whether a connection was given up because nothing came."""
+
+    @abstractmethod
     def code_of(self, error: DBAPIError) -> str:
         """Return the server's code for an error, empty for errors that are not the server's."""
 
@@ -61,7 +68,9 @@ class ServerDialect(Dialect):
         """Return the server's text for an error."""
 
     def passes(self, error: DBAPIError) -> bool:
-        return error.connection_invalidated or self.code_of(error) in self.conflicts
+        if error.connection_invalidated:
+            return not self.is_silence(error)  # who has waited in vain should not wait again
+        return self.code_of(error) in self.conflicts
 
     def translate(self, error: DBAPIError) -> StoreError:
         code, said = self.code_of(error), " ".join(self.text_of(error).split())

@@ -1,0 +1,242 @@
+"""Stores on SQL servers: they heal by themselves, give up in time, and say what is wrong in one sentence."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from qbeat.store import open_store
+from qbeat.store.base import Store, StoreUnavailable, StoreUnusable
+from qbeat.store.records import Won
+from qbeat.store.sql import mysql, postgresql, server_dialect
+from tests.servers import MariadbServer, PostgresServer, TcpProxy
+from tests.store.making import START, claim_of, create, entry, fire, fire_times, history_of, read, replica
+
+StartProxy = Callable[[int], TcpProxy]
+
+
+@dataclass
+class Place:
+    """An empty database of a server."""
+
+    server: PostgresServer | MariadbServer
+    database: str
+
+    @property
+    def url(self) -> str:
+        return self.server.database_url(self.database)
+
+
+@pytest.fixture(params=["postgres_server", "mariadb_server"])
+def place(request: pytest.FixtureRequest) -> Place:
+    server = request.getfixturevalue(request.param)
+    server.start()
+    return Place(server, server.new_database())
+
+
+@pytest.fixture
+def store(place: Place) -> Iterator[Store]:
+    with open_store(place.url) as opened:
+        create(opened, entry())
+        yield opened
+
+
+@pytest.fixture
+def proxy(place: Place, start_proxy: StartProxy) -> TcpProxy:
+    return start_proxy(place.server.port)
+
+
+@pytest.fixture
+def behind(place: Place, proxy: TcpProxy) -> Iterator[Store]:
+    """A store behind the proxy, with an entry and a connection."""
+    with open_store(proxy.url(place.url)) as opened:
+        create(opened, entry())
+        yield opened
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a store wait for a second where it would wait for many."""
+    for module in (server_dialect, postgresql, mysql):
+        monkeypatch.setattr(module, "ANSWER_TIMEOUT", 1)
+        monkeypatch.setattr(module, "LOCK_TIMEOUT", 1)
+        monkeypatch.setattr(module, "CONNECT_TIMEOUT", 2)
+
+
+# --- clocks
+
+
+def test_without_a_clock_of_ours_the_servers_is_asked(place: Place) -> None:
+    with open_store(place.url) as store:
+        before = time.time_ns() // 1_000
+        now = store.now()
+        pulse = store.heartbeat(replica(), live_within=1_000_000)
+        after = time.time_ns() // 1_000
+    assert before - 1_000 <= now <= pulse.now <= after + 1_000
+    assert pulse.replicas[0].heartbeat_at == pulse.now
+
+
+# --- healing
+
+
+def test_a_store_goes_on_after_a_restart_of_its_server(place: Place, store: Store) -> None:
+    place.server.stop()
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        store.entries()
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        fire(store, "a", 10)
+    place.server.start()
+    fire(store, "a", 10)
+    assert fire_times(history_of(store)) == [10]
+
+
+def test_a_restart_between_two_calls_is_not_noticed(place: Place, store: Store) -> None:
+    record = read(store)
+    place.server.stop()
+    place.server.start()
+    assert store.claim([claim_of(record, 10)], replica="r1") == [Won.YES]
+    place.server.stop()
+    place.server.start()
+    assert read(store).cursor == START + 10
+
+
+def test_a_dropped_connection_is_not_noticed(behind: Store, proxy: TcpProxy) -> None:
+    proxy.drop()
+    fire(behind, "a", 10)
+    proxy.drop()
+    assert fire_times(history_of(behind)) == [10]
+
+
+def test_a_claim_whose_commit_got_no_answer_is_not_tried_again(
+    behind: Store, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = read(behind)
+    claims = behind._claims  # type: ignore[attr-defined]
+    original, tries = claims.claim, []
+
+    def claim_and_cut(*arguments: object, **options: object) -> object:
+        tries.append(1)
+        result = original(*arguments, **options)
+        proxy.drop()  # the commit that follows meets a dead connection
+        return result
+
+    monkeypatch.setattr(claims, "claim", claim_and_cut)
+    with pytest.raises(StoreUnavailable):
+        behind.claim([claim_of(record, 10)], replica="r1")
+    assert len(tries) == 1
+    assert read(behind).name == "a"
+
+
+# --- giving up
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_network_that_swallows_everything_is_given_up(place: Place, proxy: TcpProxy) -> None:
+    with open_store(proxy.url(place.url)) as store:
+        create(store, entry())
+        proxy.freeze()
+        with pytest.raises(StoreUnavailable):
+            store.entries()
+        with pytest.raises(StoreUnavailable):
+            fire(store, "a", 10)
+        proxy.drop()
+        proxy.restore()
+        fire(store, "a", 10)
+        assert fire_times(history_of(store)) == [10]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lock_that_somebody_keeps_is_given_up(place: Place) -> None:
+    with open_store(place.url) as holder, open_store(place.url) as store:
+        create(store, entry())
+        engine = holder._dialect.writer  # type: ignore[attr-defined]
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SELECT id FROM qbeat_progress FOR UPDATE")
+            with pytest.raises(StoreUnavailable, match="is busy"):
+                store.claim([claim_of(read(store), 10)], replica="r1")
+        fire(store, "a", 10)
+
+
+# --- what is wrong
+
+
+def test_a_server_that_is_not_there_is_unavailable(place: Place) -> None:
+    place.server.stop()
+    with pytest.raises(StoreUnavailable, match="cannot be reached") as caught:
+        open_store(place.url)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_database_that_does_not_exist_is_unusable(place: Place) -> None:
+    with pytest.raises(StoreUnusable, match=r"absent") as caught:
+        open_store(place.server.database_url("absent"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_user_that_does_not_exist_is_unusable(place: Place) -> None:
+    url = place.url.replace("://postgres@", "://nobody:secret@").replace("://root@", "://nobody:secret@")
+    with pytest.raises(StoreUnusable, match="nobody") as caught:
+        open_store(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_without_create_nothing_is_made(place: Place) -> None:
+    with pytest.raises(StoreUnusable, match="start qbeat once"):
+        open_store(place.url, create=False)
+    open_store(place.url).close()
+    with open_store(place.url, create=False) as store:
+        create(store, entry())
+
+
+def test_a_users_tables_beside_ours_are_no_matter(place: Place) -> None:
+    place.server.query("CREATE TABLE entry (id INTEGER)", place.database)
+    with open_store(place.url) as store:
+        create(store, entry())
+
+
+def test_a_missing_table_is_said(place: Place, store: Store) -> None:
+    place.server.query("DROP TABLE qbeat_outbox", place.database)
+    with pytest.raises(StoreUnusable, match="qbeat_outbox"):
+        store.unsettled()
+
+
+@pytest.mark.parametrize("url", ["postgresql://host", "mysql://host/", "postgres://user:secret@host"])
+def test_an_address_without_a_database_is_refused(url: str) -> None:
+    with pytest.raises(StoreUnusable, match="names no database") as caught:
+        open_store(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "driver", "extra"),
+    [("postgres://host/x", "psycopg", "postgresql"), ("mysql://host/x", "pymysql", "mysql")],
+)
+def test_a_missing_driver_is_said(url: str, driver: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("qbeat.store.sql.postgresql", "qbeat.store.sql.mysql"):
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(StoreUnusable, match=rf"pip install 'qbeat\[{extra}\]'"):
+        open_store(url)
+
+
+def test_heroku_and_driver_spellings_lead_to_the_same_store(place: Place, store: Store) -> None:
+    spellings = [
+        place.url.replace("postgresql://", "postgres://"),
+        place.url.replace("mysql://", "mariadb://"),
+    ]
+    spellings.append(
+        place.url.replace("postgresql://", "postgresql+psycopg2://").replace("mysql:", "mysql+mysqldb:")
+    )
+    for url in spellings:
+        with open_store(url) as other:
+            assert read(other).name == "a"
+
+
+def test_a_url_is_shown_without_its_password_and_options(postgres_url: str) -> None:
+    url = postgres_url.replace("@", ":se%20cret@", 1) + "?application_name=mine"
+    with open_store(url) as store:
+        assert store.url == postgres_url
