@@ -9,6 +9,7 @@ from collections import Counter
 from multiprocessing import Pool
 
 from tests.simulation.history import Verdict, run_history
+from tests.simulation.mutations import MAX_SEEDS, MUTATIONS
 
 MAX_TOLD = 20
 """So many bad histories are named; one is mostly like the other."""
@@ -19,6 +20,8 @@ def main() -> int:
     options = _options()
     if options.seed is not None:
         return _tell(run_history(options.seed, trace=options.trace))
+    if options.mutations:
+        return _hunt_bugs(options.processes)
     return _run_many(range(options.first, options.first + options.seeds), options.processes)
 
 
@@ -28,6 +31,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEED", help="the first seed")
     parser.add_argument("--processes", type=int, default=None, help="how many at a time; one for each core")
     parser.add_argument("--seed", type=int, help="this history alone")
+    parser.add_argument("--mutations", action="store_true", help="say how soon each bug of a list is found")
     parser.add_argument("--trace", action="store_true", help="tell what happens in it")
     return parser.parse_args()
 
@@ -39,6 +43,20 @@ def _tell(verdict: Verdict) -> int:
     for problem in verdict.problems:
         print(f"  {problem}")
     return bool(verdict.problems)
+
+
+def _hunt_bugs(processes: int | None) -> int:
+    missed = 0
+    with Pool(processes) as pool:
+        for number, found in pool.imap(_hunt, range(len(MUTATIONS))):
+            missed += found is None
+            told = f"seed {found[0]:>5}: {found[1]}" if found else f"not found in {MAX_SEEDS:,} histories"
+            print(f"{MUTATIONS[number].name:<50} {told}", flush=True)
+    return bool(missed)
+
+
+def _hunt(number: int) -> tuple[int, tuple[int, str] | None]:
+    return number, MUTATIONS[number].hunt()
 
 
 def _run_many(seeds: range, processes: int | None) -> int:

@@ -169,7 +169,7 @@ class FaultyStore(Store):
 
     def _judge_definition(self, claim: Claim) -> None:
         """Whoever fires an entry must know it as it is in force."""
-        (record,) = (one for one in self._store.entries() if one.uid == claim.uid)
+        record = self._store._entries[self._store._names[claim.uid]]
         if record.fingerprint != self._entries[record.name].fingerprint:
             self._ledger.errors.append(f"{self._process.name} fires {record.name} as it was before")
 

@@ -24,6 +24,8 @@ from tests.simulation.world import Weather, World
 
 TIME_TO_REST: Final = 90
 """Seconds in which everything must have come to rest once all faults have stopped."""
+TIME_TO_FORGET: Final = 4 * SECOND
+"""After so long, replicas that are no more have been forgotten, and their shares divided."""
 GRACE: Final = 2 * SECOND
 """Fire times of the last moments may still be under way."""
 
@@ -217,7 +219,7 @@ class History:
         now = self.world.now
         running = self.running()
         fault_free_since = self.plan.start + self.plan.length
-        if now < self.world.trouble_until + SECOND or not running:
+        if now < max(self.world.trouble_until, fault_free_since) + TIME_TO_FORGET or not running:
             return False
         if any(
             replica.stopping or replica.last_good_tick < max(fault_free_since, now - 2 * SECOND)

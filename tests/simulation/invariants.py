@@ -26,6 +26,8 @@ MAX_LOST: Final = 0.05
 KILLED_WITHIN: Final = SECOND
 STOPPED_WITHIN: Final = SECOND // 4
 """So much later may the entries of a replica fire that was killed, or stopped."""
+ON_TIME_WITHIN: Final = SECOND // 20
+"""Where all is well, a firing is claimed no later than this."""
 WARM_UP: Final = 3 * SECOND
 """Until then replicas that have started at the same time get to know each other."""
 
@@ -344,6 +346,14 @@ def shares_are_kept(facts: Facts) -> Iterator[str]:
                 yield f"{claimed.claim.uid}: {claimed.replica} tries to fire what is {replica}'s to fire"
 
 
+def on_time_in_the_end(facts: Facts) -> Iterator[str]:
+    """When all is well again, each entry is claimed on time."""
+    for record in facts.history:
+        due_at = facts.due_at(record.uid, record.fire_time)
+        if due_at > facts.until and record.claimed_at - due_at > ON_TIME_WITHIN:
+            yield f"{record.entry} {_at(facts, record.fire_time)}: {record.claimed_at - due_at} µs late in the end"
+
+
 def late_by_little(facts: Facts) -> Iterator[str]:
     """After a replica has ended, others fire its entries soon."""
     if facts.plan.kind not in {"kill", "stop"} or not facts.ledger.ended:
@@ -385,5 +395,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     rests_between_ticks,
     few_claims_are_lost,
     shares_are_kept,
+    on_time_in_the_end,
     late_by_little,
 )

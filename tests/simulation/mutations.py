@@ -254,20 +254,6 @@ bug("retire_without_accounting", (registry, "_superseded", lambda record, until:
 bug("adopt_only_what_the_dying_declared", (Registry, "is_concerned", lambda self, records, live: False))
 
 
-@bug_in(Scheduler, "tick")
-def go_on_after_a_store_error_without_reading_anew(self: Scheduler) -> float:
-    try:
-        return self._tick()
-    except Exception:
-        self._holder.renew()
-        raise
-
-
 @bug_in(Scheduler, "_wait")
 def never_wait(self: Scheduler) -> float:
     return 0.0
-
-
-def hunt(mutation: Mutation) -> tuple[Mutation, tuple[int, str] | None]:
-    """Look for one bug; for a pool of processes."""
-    return mutation, mutation.hunt()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import traceback
+from typing import Final
 
 from qbeat.beat.entries import Entry, generation_of
 from qbeat.beat.scheduler import Scheduler
-from qbeat.beat.service import MAX_BACKOFF, MIN_BACKOFF
 from qbeat.beat.store_time import StoreTime
 from qbeat.beat.timings import Timings
 from qbeat.schedules.base import SECOND
@@ -20,7 +20,10 @@ from tests.simulation.machine import Machine, MachineClock
 from tests.simulation.plan import Entries
 from tests.simulation.world import Process, World
 
-SHUTDOWN_TIMEOUT = 3.0
+SHUTDOWN_TIMEOUT: Final = 3.0
+MIN_BACKOFF: Final = 0.2
+MAX_BACKOFF: Final = 5.0
+"""As in the service, whose loop needs an app."""
 
 
 class Replica:

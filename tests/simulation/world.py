@@ -136,6 +136,7 @@ class Process:
         """Stand still for so long, wherever it is, as on SIGSTOP."""
         self.world.tell(self.name, f"is paused for {microseconds / SECOND:.3f} s")
         self.paused_until = max(self.paused_until, self.world.now + microseconds)
+        self.world.expect_trouble(microseconds)
 
     def kill(self, how: str = "is killed") -> None:
         """End at once, wherever it is; called from outside of it."""
