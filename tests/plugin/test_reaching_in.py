@@ -30,7 +30,6 @@ def test_apply_entry_sends_an_entry_of_the_schedule_at_once(
     scheduler.apply_async(entry)
     sent = messages(redis_server, "urgent")
     assert [one["args"] for one in sent] == [[7], [7], [7]]
-    assert all(one["celery_beat_task"] for one in sent)
     assert entry.options == options
     assert entry.total_run_count == 0
     assert scheduler.schedule["a"].total_run_count == 1

@@ -50,8 +50,8 @@ def command(ctx: click.Context, /, **_: Any) -> None:
         os.environ["NO_COLOR"] = "1"
     if given.get("quiet") and not set(arguments) & set(COMMANDS):
         arguments.insert(0, "--quiet")
-    if isinstance(given.get("app"), str):
-        arguments[:0] = ["--app", given["app"]]
+    if given.get("app") is not None:
+        arguments[:0] = ["--app", _name_of(given["app"])]
     # The other options of Celery's are in the environment by now.
     ctx.exit(invoke(arguments))
 
@@ -76,6 +76,17 @@ def prepare_worker(sender: Any, **_: Any) -> None:
         click.echo(f"Error: {problem}", err=True)
         raise SystemExit(USAGE)
     sender.app.steps["worker"].add(Supervision)
+
+
+def _name_of(app: Any) -> str:
+    """Return the name by which an app is found; until Celery 5.6, its command line gives the object."""
+    if isinstance(app, str):
+        return app
+    for module in [*sys.modules.values()]:
+        for name, value in [*getattr(module, "__dict__", {}).items()]:
+            if value is app and module.__name__ != "__main__":
+                return f"{module.__name__}:{name}"
+    return str(app.main)
 
 
 def _is_ours(app: Celery) -> bool:
