@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from celery import Celery
 
+from qbeat.beat.broker_store import BROKER, broker_store
 from qbeat.beat.errors import SettingError
 from qbeat.beat.retention import Keep
 from qbeat.beat.timings import Timings
@@ -26,7 +27,7 @@ class Settings:
     """The settings of one process. Each is ``qbeat_<name>`` in the app's configuration."""
 
     store: str = DEFAULT_STORE
-    """A file name or store URL."""
+    """A file name or store URL; ``broker`` has become the URL of the broker's own Redis."""
     uncertain_after: float = Timings.uncertain_after
     """Seconds after which a firing that a crash left open is published again."""
     health: str | None = None
@@ -60,9 +61,10 @@ def read_settings(
 ) -> Settings:
     """Return the settings; an option of the command line wins over ``QBEAT_STORE``, that over the app's."""
     _warn_of_unknown(app)
+    where = store or store_from_environment() or _text(app, "store", DEFAULT_STORE)
     return Settings(
-        store=store or store_from_environment() or _text(app, "store", DEFAULT_STORE),
-        health=health or app.conf.get("qbeat_health") or None,
+        store=broker_store(app) if where == BROKER else where,
+        health=health or str(app.conf.get("qbeat_health") or "") or None,
         watchdog_after=_seconds(app, "watchdog_after", Settings.watchdog_after),
         uncertain_after=_seconds(app, "uncertain_after", Settings.uncertain_after),
         shutdown_timeout=_seconds(app, "shutdown_timeout", Settings.shutdown_timeout),

@@ -19,6 +19,10 @@ def open_store(url_or_path: str, *, clock: Callable[[], int] | None = None, crea
     With ``create=False`` nothing is created: a store that is not there is ``StoreUnusable``.
     Raises ``StoreUnusable`` or ``StoreUnavailable`` with a sentence for people.
     """
+    if url_or_path == "broker":
+        raise StoreUnusable(
+            "the store broker is the Redis of an app's broker: name the app too, as in -s broker -A tasks"
+        )
     kind = scheme_of(url_or_path)
     if kind == "memory":
         return MemoryStore(clock)

@@ -39,7 +39,7 @@ def store_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option that says where the store is."""
     return click.option(
         "-s", "--schedule", "--store", "store", envvar="QBEAT_STORE", metavar="STORE",
-        help="The store: a file name or a URL. [default: the app's qbeat_store, else qbeat.db here]",
+        help="The store: a file name, a URL, or broker for the broker's own Redis. [default: the app's qbeat_store, else qbeat.db here]",
     )(function)  # fmt: skip
 
 
@@ -59,10 +59,10 @@ def tool_store(store: str | None, app: str | None, **options: Any) -> Store:
     """Open, for reading, the store that the options name: by itself, or as the app's settings say."""
     from qbeat.store import open_store
 
-    if store is None and app is not None:
+    if store in {None, "broker"} and app is not None:
         from qbeat.beat.settings import read_settings
 
-        store = read_settings(load(app, **options)).store
+        store = read_settings(load(app, **options), store=store).store
     return open_store(store or "qbeat.db", create=False)
 
 

@@ -7,7 +7,9 @@ from functools import lru_cache
 
 from celery import Celery
 
+from qbeat.beat.broker_store import broker_store
 from qbeat.beat.entries import Entry
+from qbeat.beat.errors import SettingError
 from qbeat.beat.instants import iso
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler
@@ -44,9 +46,11 @@ def fusion_for(app: Celery, store: Store, scheduler: PlainScheduler | None = Non
 
     ``scheduler`` renders what is not an ordinary entry.
     """
-    connection = app.connection_for_write()
-    url = connection.as_uri(include_password=True)
-    if not store.pushes_to(url):
+    try:
+        broker = broker_store(app)
+    except SettingError:  # not a Redis, or not one alone
+        return None
+    if not store.pushes_to(broker):
         return None
     logger.info("Store and broker are the same Redis: claiming and publishing are one step.")
     return Fusion(app, scheduler or PlainScheduler(app))
