@@ -19,8 +19,10 @@ SOON: Final = 0.2
 """Seconds between two batches while there is more."""
 COUNT_EVERY: Final = 600.0
 """Seconds between two counts: a store may have to pass over as many records as are kept."""
+LULL: Final = 0.5
+"""Seconds without anything due that a count is given; it takes less with a million records."""
 PATIENCE: Final = 600.0
-"""After so many seconds without a quiet tick it is done in a busy one: a history has a bound."""
+"""After so many seconds without a lull the work is done all the same: a history has a bound."""
 
 _DAY: Final = 86_400 * SECOND
 
@@ -48,13 +50,13 @@ class Retention:
         self._enough_after = 0
         """From this instant on there are as many records as are kept."""
 
-    def work(self, *, quiet: bool) -> None:
-        """Prune a batch if it is time to; ``quiet`` says that nothing else is to be done now."""
+    def work(self, *, lull: float) -> None:
+        """Prune a batch if it is time to; ``lull`` is the seconds until something is due, 0 if it is now."""
         monotonic = self._clock.monotonic()
-        if monotonic < self._next_batch + (0.0 if quiet else PATIENCE):
+        if monotonic < self._next_batch + (0.0 if lull > 0 else PATIENCE):
             return
         self._next_batch = monotonic + EVERY  # before anything can fail
-        pruned = self._store.prune(self._before(monotonic), MAX_BATCH)
+        pruned = self._store.prune(self._before(monotonic, lull), MAX_BATCH)
         if pruned:
             logger.debug("Pruned %d records of the history.", pruned)
         if pruned == MAX_BATCH:
@@ -64,9 +66,9 @@ class Retention:
         """Return the seconds until there may be something to prune, more than 0."""
         return max(SOON, self._next_batch - self._clock.monotonic())
 
-    def _before(self, monotonic: float) -> int:
+    def _before(self, monotonic: float, lull: float) -> int:
         """Return the instant before which nothing is kept."""
-        if monotonic >= self._next_count:
+        if monotonic >= self._next_count + (0.0 if lull > LULL else PATIENCE):
             self._next_count = monotonic + COUNT_EVERY
             self._enough_after = self._store.history_before(self._keep.count) or self._enough_after
         return max(self._now() - round(self._keep.days * _DAY), self._enough_after)

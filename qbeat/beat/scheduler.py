@@ -17,6 +17,7 @@ No step waits for a broker, and none costs more because entries exist that are n
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -157,7 +158,7 @@ class Scheduler:
             self._sweep_overdue()
             self._dispatcher.work_off_outbox()
         self._dispatcher.settle_in_time()
-        self._retention.work(quiet=self._is_quiet())
+        self._retention.work(lull=self._lull())
         return self._wait()
 
     # --- what others do
@@ -255,10 +256,12 @@ class Scheduler:
 
     # --- waiting
 
-    def _is_quiet(self) -> bool:
-        """Whether nothing could be claimed now."""
+    def _lull(self) -> float:
+        """Return for how many seconds there is nothing to claim."""
         next_due = self._roster.next_due()
-        return self.waits_for_broker or next_due is None or next_due > self._time.now()
+        if self.waits_for_broker or next_due is None:
+            return math.inf
+        return self._time.until(next_due)
 
     def _wait(self) -> float:
         """Return the seconds until there may be something to do; zero while entries are due."""

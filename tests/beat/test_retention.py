@@ -8,7 +8,7 @@ from celery import Celery
 from qbeat.beat.clock import VirtualClock
 from qbeat.beat.errors import SettingError
 from qbeat.beat.publishing.recording import RecordingPublisher
-from qbeat.beat.retention import COUNT_EVERY, EVERY, PATIENCE, SOON, Keep, Retention
+from qbeat.beat.retention import COUNT_EVERY, EVERY, LULL, PATIENCE, SOON, Keep, Retention
 from qbeat.beat.scheduler import Scheduler
 from qbeat.beat.settings import read_settings
 from qbeat.schedules.base import SECOND
@@ -56,13 +56,13 @@ def retention_of(store: MemoryStore, clock: VirtualClock, **keep: float) -> Rete
 def test_what_is_too_old_goes(store: MemoryStore, clock: VirtualClock) -> None:
     skip_times(store, 1 * DAY, 2 * DAY, 3 * DAY, 4 * DAY)
     clock.advance(4.5 * 86_400)
-    retention_of(store, clock, days=2).work(quiet=True)
+    retention_of(store, clock, days=2).work(lull=60)
     assert left(store) == [3 * DAY, 4 * DAY]
 
 
 def test_what_is_too_much_goes(store: MemoryStore, clock: VirtualClock) -> None:
     skip_times(store, *range(1, 101))
-    retention_of(store, clock, count=30).work(quiet=True)
+    retention_of(store, clock, count=30).work(lull=60)
     assert left(store) == [*range(71, 101)]
 
 
@@ -73,8 +73,8 @@ def test_a_long_history_goes_in_batches_soon_one_after_the_other(
     retention = retention_of(store, clock, count=5)
     sizes = []
     for _ in range(3):
-        retention.work(quiet=True)
-        retention.work(quiet=True)  # too early to do anything
+        retention.work(lull=60)
+        retention.work(lull=60)  # too early to do anything
         sizes.append(len(left(store)))
         clock.advance(SOON)
     assert sizes == [MAX_BATCH + 10, 10, 5]
@@ -84,21 +84,35 @@ def test_a_long_history_goes_in_batches_soon_one_after_the_other(
 def test_what_comes_later_is_counted_later(store: MemoryStore, clock: VirtualClock) -> None:
     skip_times(store, *range(1, 11))
     retention = retention_of(store, clock, count=10)
-    retention.work(quiet=True)
+    retention.work(lull=60)
     skip_times(store, *range(11, 16))
     clock.advance(COUNT_EVERY)
-    retention.work(quiet=True)
+    retention.work(lull=60)
     assert left(store) == [*range(6, 16)]
 
 
-def test_it_waits_for_a_quiet_tick_but_not_for_ever(store: MemoryStore, clock: VirtualClock) -> None:
+def test_it_waits_until_nothing_is_due_but_not_for_ever(store: MemoryStore, clock: VirtualClock) -> None:
     skip_times(store, 1, 2, 3)
     retention = retention_of(store, clock, count=1)
     clock.advance(PATIENCE - 1)
-    retention.work(quiet=False)
+    retention.work(lull=0)
     assert left(store) == [1, 2, 3]
     clock.advance(1)
-    retention.work(quiet=False)
+    retention.work(lull=0)
+    assert left(store) == [3]
+
+
+def test_it_counts_in_a_long_lull_but_does_not_wait_for_one_for_ever(
+    store: MemoryStore, clock: VirtualClock
+) -> None:
+    skip_times(store, 1, 2, 3)
+    retention = retention_of(store, clock, count=1)
+    retention.work(lull=LULL / 2)
+    clock.advance(PATIENCE - 1)
+    retention.work(lull=LULL / 2)
+    assert left(store) == [1, 2, 3]
+    clock.advance(EVERY)
+    retention.work(lull=LULL / 2)
     assert left(store) == [3]
 
 
@@ -116,12 +130,12 @@ def test_a_failure_is_the_ticks_and_is_not_tried_again_at_once(clock: VirtualClo
     store = Away(clock.now)
     retention = retention_of(store, clock)
     with pytest.raises(StoreUnavailable):
-        retention.work(quiet=True)
-    retention.work(quiet=True)
+        retention.work(lull=60)
+    retention.work(lull=60)
     assert store.tries == 1
     clock.advance(EVERY)
     with pytest.raises(StoreUnavailable):
-        retention.work(quiet=True)
+        retention.work(lull=60)
 
 
 def test_a_scheduler_keeps_its_history_within_bounds_and_fires_on() -> None:
