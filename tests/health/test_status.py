@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ import pytest
 from qbeat.beat.health.app_doctor import is_celery_beat
 from qbeat.beat.health.doctor import tz_databases
 from qbeat.beat.health.overview import survey
+from qbeat.store import open_store
 from qbeat.store.memory import MemoryStore
 from qbeat.store.records import ReplicaRecord
 from tests.health.asking import QUICK, write
 from tests.servers import RedisServer, eventually, run_qbeat
 from tests.servers.fixtures import StartQbeat
 from tests.servers.server import free_port
+from tests.servers.worker import clean_environment
 
 
 def status(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -94,6 +98,26 @@ def test_the_probe_looks_into_redis_too(
     qbeat = start_qbeat(tmp_path, "-A", "tasks", "-s", redis.url)
     qbeat.wait_for("fired for", within=40)
     assert run_qbeat(tmp_path, "status", "--probe", "-s", redis.url).returncode == 0
+    odd = f"{redis.url}?socket_timeout=3"  # goes the long way
+    assert run_qbeat(tmp_path, "status", "--probe", "-s", odd).returncode == 0
+    elsewhere = run_qbeat(tmp_path, "status", "--probe", "-s", f"{redis.url}?prefix=other")
+    assert (elsewhere.returncode, elsewhere.stdout[:17]) == (1, "no replica runs o")
+
+
+def test_the_probe_imports_nothing_heavy(tmp_path: Path, start_redis: Callable[..., RedisServer]) -> None:
+    open_store(str(tmp_path / "some.db")).close()
+    script = (
+        "import sys\nfrom qbeat.beat.cli.group import invoke\n"
+        "codes = [invoke(['status', '--probe', '-s', store]) for store in sys.argv[1:]]\n"
+        "assert codes == [1, 1], codes\n"
+        "heavy = {'celery', 'kombu', 'sqlalchemy', 'redis', 'croniter', 'zoneinfo'} & {*sys.modules}\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "some.db", start_redis().url],
+        cwd=tmp_path, env=clean_environment(), check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("--health", "127.0.0.1:1")])

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from qbeat.beat.errors import FAILED, OK, UNAVAILABLE
+from qbeat.beat.health.redis_probe import NotPlain, place_of, replicas_at
 from qbeat.store.opening import scheme_of
 
 LIVE_WITHIN: Final = 3_000_000
@@ -45,8 +46,23 @@ def ask_port(host: str, port: int) -> Answer:
 
 def ask_store(url: str) -> Answer:
     """Look into a store for a replica of this machine that has told of itself lately."""
-    if scheme_of(url) == "sqlite":
+    if url != "broker" and scheme_of(url) == "sqlite":
         return _ask_sqlite(Path(url.partition("://")[2].removeprefix("/") if "://" in url else url))
+    if url == "broker":
+        return (
+            FAILED,
+            "the broker's own Redis is known to the app only: name its URL with -s, or use --health",
+        )
+    try:
+        now, replicas = replicas_at(place_of(url))
+    except OSError as error:
+        return UNAVAILABLE, f"the store cannot be reached ({error})"
+    except NotPlain:
+        return _ask_any(url)
+    return _judge(replicas, now)
+
+
+def _ask_any(url: str) -> Answer:
     from qbeat.store import open_store  # noqa: PLC0415 - heavy
     from qbeat.store.base import StoreError, StoreUnusable  # noqa: PLC0415
 
