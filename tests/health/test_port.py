@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.health.asking import QUICK, Watched, write
-from tests.servers import RedisServer, eventually, run_qbeat
+from tests.servers import QbeatProcess, RedisServer, eventually, run_qbeat
 from tests.servers.fixtures import StartQbeat
 from tests.servers.server import free_port
 
@@ -156,3 +157,17 @@ def test_a_loop_that_hangs_is_told_by_the_watchdog(tmp_path: Path, start_qbeat: 
     assert probe.returncode == 1
     assert "the loop has not turned for" in probe.stdout
     qbeat.process.kill()
+
+
+def test_inside_celerys_own_beat_the_port_is_served_and_one_that_is_taken_is_only_told(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    write(tmp_path, QUICK + f'app.conf.qbeat_health = "127.0.0.1:{port}"\n')
+    celery = (sys.executable, "-m", "celery", "-A", "tasks", "beat", "-S", "qbeat", "-l", "INFO")
+    with QbeatProcess(tmp_path, command=celery) as first:
+        first.wait_for(f"http://127.0.0.1:{port}/healthz", within=60)
+        with QbeatProcess(tmp_path, command=(*celery, "--pidfile", "other.pid")) as second:
+            second.wait_for("cannot be opened.*goes on without it", within=60)
+            assert second.terminate() == 0
+        assert first.terminate() == 0
