@@ -17,7 +17,6 @@ from sqlalchemy import (
     Integer,
     String,
     bindparam,
-    exists,
     func,
     literal,
     null,
@@ -87,10 +86,17 @@ class Claims:
 
     def _build_standing(self, dialect: Dialect) -> None:
         wanted = dialect.batch("wanted", {"uid": String()})
-        elsewhere = exists().where(
-            outbox.c.uid == entry.c.uid,
-            outbox.c.lane == AUTO,
-            or_(outbox.c.held_since.is_(None), outbox.c.replica != bindparam("me", type_=String())),
+        elsewhere = (
+            select(outbox.c.uid)
+            .where(
+                outbox.c.uid == entry.c.uid,
+                outbox.c.lane == AUTO,
+                or_(outbox.c.held_since.is_(None), outbox.c.replica != bindparam("me", type_=String())),
+            )
+            # MySQL would rather read the whole outbox for each entry while it believes it to be empty.
+            .with_hint(outbox, "FORCE INDEX (PRIMARY)", "mysql")
+            .with_hint(outbox, "FORCE INDEX (PRIMARY)", "mariadb")
+            .exists()
         )
         self._standing = (
             select(entry.c.uid, progress.c.id, progress.c.cursor, progress.c.revision, elsewhere)
