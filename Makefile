@@ -15,10 +15,10 @@ EXTRAS = $(shell $(BIN)/python -c 'import tomllib; \
 INSTALL = $(if $(UV),$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lint format servers check-wheel clean
+.PHONY: help demo test test-versions torture lint format servers check-wheel clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.runs ## run a worker and qbeat on an example app, no server needed
 	$(BIN)/qbeat demo $(DEMO_ARGS)
@@ -28,6 +28,9 @@ test: lint servers ## style, types, import rules and all tests, on real servers
 
 torture: $(VENV)/.develops ## simulated histories by the thousand: make torture SEEDS=20000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+test-versions: servers ## the end-to-end tests against each Celery, on each Python that is here
+	@tests/run_versions
 
 lint: $(VENV)/.develops ## style, types and import rules alone
 	$(BIN)/ruff check .
@@ -46,7 +49,7 @@ check-wheel: $(VENV)/.develops ## build the wheel, install it elsewhere and run 
 	$(BIN)/python -m pytest tests/packaging
 
 clean: ## remove everything that the other targets made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .qbeat-demo
+	rm -rf $(VENV) $(VENV)-versions build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .qbeat-demo
 	find qbeat tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say what .venv holds: qbeat alone, or also what its developers need.
