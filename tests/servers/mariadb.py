@@ -40,7 +40,9 @@ class MariadbServer(Server):
         )
         quick = ["--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M", "--skip-name-resolve"]
         address = [f"--bind-address={HOST}", f"--port={self.port}", f"--socket={self.directory / 'socket'}"]
-        command = [server, "--no-defaults", data, *user, *address, *quick]
+        # A starting server clears away the temporary files of every other one that uses the same folder.
+        temporary = f"--tmpdir={self.directory}"
+        command = [server, "--no-defaults", data, temporary, *user, *address, *quick]
         return Process(command, directory=self.directory, log=self.log)
 
     def answers(self) -> bool:

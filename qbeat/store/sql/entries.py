@@ -153,7 +153,7 @@ class Entries:
         found = connection.execute(self._removable, {"wanted": wanted}).all()
         if found:
             ids = json.dumps([[row.id] for row in found])
-            self._outbox.supersede(connection, ids)
+            self._outbox.supersede(connection, json.dumps([[row.uid] for row in found]))
             for statement in (self._remember_removed, self._remove_progress, self._remove_entries):
                 connection.execute(statement, {"gone": ids})
             connection.execute(update(store).values(change_number=number))

@@ -64,10 +64,10 @@ class Outbox:
             connection.execute(self._write_history, {"settled": batch})
             connection.execute(self._drop_settled, {"settled": batch})
 
-    def supersede(self, connection: Connection, ids: str) -> None:
-        """Settle as superseded what is left of the entries whose ids the JSON array ``ids`` names."""
-        connection.execute(self._write_superseded, {"gone": ids})
-        connection.execute(self._drop_superseded, {"gone": ids})
+    def supersede(self, connection: Connection, uids: str) -> None:
+        """Settle as superseded what is left of the entries whose uids a JSON array of arrays holds."""
+        connection.execute(self._write_superseded, {"gone": uids})
+        connection.execute(self._drop_superseded, {"gone": uids})
 
     def release(self, connection: Connection, releases: Sequence[Release]) -> None:
         rows = {
@@ -121,14 +121,12 @@ class Outbox:
             .with_for_update(of=outbox),
         )
         self._drop_settled = dialect.delete_batch(outbox, settled, [*_KEY], _same_attempt(settled))
-        gone = dialect.batch("gone", {"id": BigInteger()})
+        gone = dialect.batch("gone", {"uid": String()})
+        ended = _ended(literal("skipped"), literal("superseded"), null())
         self._write_superseded = dialect.insert_missing(history).from_select(
-            _HISTORY,
-            _ended(literal("skipped"), literal("superseded"), null()).where(
-                outbox.c.entry_id.in_(select(gone.c.id))
-            ),
+            _HISTORY, ended.join_from(gone, outbox, outbox.c.uid == gone.c.uid)
         )
-        self._drop_superseded = outbox.delete().where(outbox.c.entry_id.in_(select(gone.c.id)))
+        self._drop_superseded = dialect.delete_batch(outbox, gone, ["uid"])
 
     def _build_release(self, dialect: Dialect) -> None:
         columns: Columns = {

@@ -103,8 +103,8 @@ class Postgresql(ServerDialect):
         def connect() -> _Session:
             session = _Session.connect(*arguments, **options)
             with session.cursor() as cursor:
-                for name, seconds in _limits().items():
-                    cursor.execute("SELECT set_config(%s, %s, false)", (name, f"{round(seconds * 1_000)}ms"))
+                for setting in _settings().items():
+                    cursor.execute("SELECT set_config(%s, %s, false)", setting)
             session.commit()
             return session
 
@@ -119,11 +119,14 @@ def _options() -> dict[str, Any]:
     }
 
 
-def _limits() -> dict[str, float]:
+def _settings() -> dict[str, str]:
     return {
-        "statement_timeout": ANSWER_TIMEOUT * 0.8,
-        "lock_timeout": LOCK_TIMEOUT,
-        "idle_in_transaction_session_timeout": 60,
+        "statement_timeout": f"{round(ANSWER_TIMEOUT * 800)}ms",  # before we hang up
+        "lock_timeout": f"{LOCK_TIMEOUT}s",
+        "idle_in_transaction_session_timeout": "60s",
+        # All our queries are short and look up few rows by an index, whatever the statistics make of it.
+        "jit": "off",
+        "enable_bitmapscan": "off",
     }
 
 
