@@ -52,13 +52,16 @@ class Claimer:
         self._fusion = fusion
         self._observer = observer
 
-    def claim(self, due: Iterable[Tracked], now: int) -> None:
-        """Claim all that is due in one step; publish what was won, read again what was lost."""
+    def claim(self, due: Iterable[Tracked], now: int) -> int:
+        """Claim all that is due in one step; publish what was won, read again what was lost.
+
+        Returns how many claims were tried.
+        """
         if self._fusion is not None:
             self._fusion.refresh()
         wishes = [(tracked, claim) for tracked in due if (claim := self._wish(tracked, now)) is not None]
         if not wishes:
-            return
+            return 0
         started = self._clock.monotonic()
         settlements = self._dispatcher.settlements_to_claim_with()
         claims = [claim for _, claim in wishes]
@@ -66,6 +69,7 @@ class Claimer:
         self._dispatcher.claimed_with(settlements)
         self._observer.claimed(claims, won, self._time.now())
         self._take_in(wishes, won, started)
+        return len(wishes)
 
     def close(self) -> None:
         """Let go of what claiming has opened."""

@@ -237,8 +237,8 @@ class Scheduler:
         now = self._time.now()
         overdue = self._store.overdue(now - round(timings.takeover_delay * SECOND), room)
         ours = [record for record in overdue if self._is_fair_game(record, now)]
-        self._claimer.claim(self._roster.follow(ours), now)
-        if ours and len(overdue) == room:
+        tried = self._claimer.claim(self._roster.follow(ours), now)
+        if tried and len(overdue) == room:
             self._next_sweep = monotonic
 
     def _is_behind(self) -> bool:

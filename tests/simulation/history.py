@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from random import Random
 from types import SimpleNamespace
@@ -24,6 +24,13 @@ from tests.simulation.world import Weather, World
 
 TIME_TO_REST: Final = 90
 """Seconds in which everything must have come to rest once all faults have stopped."""
+NARROW: Final = {
+    "scheduler.BATCH": 2,
+    "dispatcher.MAX_IN_FLIGHT": 3,
+    "dispatcher.MAX_BATCH": 2,
+    "registry.MAX_BATCH": 2,
+    "decide.CATCH_UP_BATCH": 3,
+}
 TIME_TO_FORGET: Final = 4 * SECOND
 """After so long, replicas that are no more have been forgotten, and their shares divided."""
 GRACE: Final = 2 * SECOND
@@ -45,7 +52,8 @@ def run_history(seed: int, *, trace: bool = False) -> Verdict:
     """Let the history of ``seed`` happen and return what is wrong with it."""
     with _repeatable(seed):
         history = History(seed, trace=trace)
-        problems = history.run()
+        with _narrowed() if history.plan.narrow else nullcontext():
+            problems = history.run()
     return Verdict(seed, history.plan, problems, history.figures(), history.world.story or [])
 
 
@@ -63,6 +71,15 @@ def _repeatable(seed: int) -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def _narrowed() -> Iterator[None]:
+    """Make a handful of firings fill batches and queues."""
+    with ExitStack() as stack:
+        for name, bound in NARROW.items():
+            stack.enter_context(patch(f"qbeat.beat.{name}", bound))
+        yield
 
 
 class History:

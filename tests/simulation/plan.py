@@ -57,6 +57,8 @@ class Plan:
     generations: tuple[Entries, ...]
     weather: Weather
     events: tuple[Event, ...]
+    narrow: bool = False
+    """Whether batches and queues are so short that a handful of firings fills them."""
 
 
 def draw_plan(random: Random) -> Plan:
@@ -119,6 +121,7 @@ def _draw_chaos(random: Random, start: int, zone: str) -> Plan:
         generations=generations,
         weather=_draw_weather(random),
         events=tuple(events),
+        narrow=random.random() < 0.3,
     )
 
 

@@ -108,5 +108,5 @@ def test_a_bug_shows() -> None:
     clock = Clock()
     scene = Scene(MemoryStore(clock), Broker(exactly_once=True), clock)
     (settling_first,) = (one for one in MUTATIONS if one.name == "settle_before_publishing")
-    with settling_first.applied(), pytest.raises(AssertionError, match="before push"):
+    with settling_first.applied(), pytest.raises(AssertionError, match="published 0 times"):
         hold(ordinary_tick, scene)
