@@ -35,8 +35,9 @@ APP = """
         os.write(file, (line + "\\n").encode())
         os.close(file)
 
-    for number, every in enumerate((0.5, 0.7, 1.0, 1.3, 2.0, 3.0)):
-        app.add_periodic_task(every, note.s(), name=f"entry-{number}")
+    # Many, so that each of the two surely has a share of them.
+    for number in range(20):
+        app.add_periodic_task(0.5 + 0.3 * number, note.s(), name=f"entry-{number}")
 """
 
 Workers = tuple[QbeatProcess, QbeatProcess]

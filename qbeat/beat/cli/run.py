@@ -38,10 +38,17 @@ from qbeat.beat.cli.options import LOG_LEVELS, app_options, load, store_option
 @click.option(
     "--enable-remote-control/--no-enable-remote-control",
     "remote_control",
+    envvar="CELERY_BEAT_REMOTE_CONTROL",
     default=None,
     help="Answer celery inspect ping. [default: the app's beat_enable_remote_control]",
 )
-@click.option("-n", "--hostname", metavar="NODE", help="Answer as this node. [default: celerybeat@%h]")
+@click.option(
+    "-n",
+    "--hostname",
+    envvar="CELERY_BEAT_HOSTNAME",
+    metavar="NODE",
+    help="Answer as this node. [default: celerybeat@%h]",
+)
 @click.option(
     "--health",
     envvar="QBEAT_HEALTH",

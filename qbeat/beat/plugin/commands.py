@@ -95,6 +95,6 @@ def _is_ours(app: Celery) -> bool:
     return any("qbeat" in name for name in named)
 
 
+signals.worker_init.connect(prepare_worker, dispatch_uid="qbeat.prepare_worker")
 if not CONCERNED.isdisjoint(sys.argv):
     watch_declarations()
-    signals.worker_init.connect(prepare_worker, dispatch_uid="qbeat.prepare_worker")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
@@ -32,6 +33,9 @@ _Known = tuple[tuple[Any, ...], engine.Entry]
 
 MAX_INTERVAL: Final = 1.0
 """Celery sleeps as long as ``tick`` says, and cannot be woken."""
+
+SHOWN_FOR: Final = 0.5
+"""Seconds before the schedule, when it is looked at, tells anew how far its entries have come."""
 
 _abandoned: Final[list[object]] = []
 """What a forked child has inherited: closing it, or losing it, would disturb the parent's connections."""
@@ -63,7 +67,7 @@ class QbeatScheduler(PlainScheduler):
         self._settings = read_settings(
             app,
             store=store_of(app, schedule_filename),
-            max_interval=min(max_interval or MAX_INTERVAL, MAX_INTERVAL),
+            max_interval=max_interval or None,
         )
         self._engine: Engine | None = None
         self._known: dict[str, _Known] = {}
@@ -72,11 +76,12 @@ class QbeatScheduler(PlainScheduler):
         self._deferral = DeferredSignals()
         self._lifeline: Lifeline | None = None
         self._pid = os.getpid()
+        self._shown_at = 0.0
         beat.Scheduler.__init__(
             self,
             app,
             schedule=Entries(schedule or {}),
-            max_interval=self._settings.max_interval,
+            max_interval=min(self._settings.max_interval, MAX_INTERVAL),
             Producer=Producer,
             lazy=lazy,
             **kwargs,
@@ -137,14 +142,9 @@ class QbeatScheduler(PlainScheduler):
 
     def get_schedule(self) -> Entries:
         """Return the entries by name, with how far they have come as this replica knows it."""
-        if self._engine is not None and self._engine.pid == os.getpid():
-            for name, cursor, runs in self._engine.progress():
-                entry = self.data.get(name)
-                if entry is not None:
-                    entry.last_run_at = datetime.fromtimestamp(cursor / 1e6, UTC).astimezone(
-                        self.app.timezone
-                    )
-                    entry.total_run_count = runs
+        if time.monotonic() - self._shown_at >= SHOWN_FOR:
+            self._show_progress()
+            self._shown_at = time.monotonic()
         found: Entries = self.data
         return found
 
@@ -231,6 +231,16 @@ class QbeatScheduler(PlainScheduler):
         if known is not None and known[0] == words:
             return known
         return words, read_entry(self.app, name, declaration_of(shown))
+
+    def _show_progress(self) -> None:
+        engine = self._engine
+        if engine is None or engine.pid != os.getpid():
+            return
+        for name, cursor, runs in engine.progress():
+            entry = self.data.get(name)
+            if entry is not None:
+                entry.last_run_at = datetime.fromtimestamp(cursor / 1e6, UTC).astimezone(self.app.timezone)
+                entry.total_run_count = runs
 
     def _leave_to_parent(self) -> None:
         """In a forked child: use nothing that the parent has opened."""
