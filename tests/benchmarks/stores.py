@@ -29,7 +29,7 @@ def main() -> None:
         with open_store(url) as store:
             took = _timed(lambda: fill(store, options.entries))
             print(f"{options.entries / took:10,.0f} new entries/s")
-            took = _timed(lambda: store.entries())
+            took = _timed(store.entries)
             print(f"{took:10.2f} s to read {options.entries:,} entries")
             for settling in (False, True):
                 count = options.entries * options.rounds
