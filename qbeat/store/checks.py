@@ -1,4 +1,4 @@
-"""Refuse arguments that no correct caller passes, before a store sees them."""
+"""Refuse arguments that no correct caller passes, and make texts storable, before a store sees them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def check_claims(claims: Sequence[Claim]) -> None:
     check_length(claims)
     for claim in claims:
         _check_claim(claim)
+
+
+def storable(text: str | None) -> str | None:
+    """Return an error's text without what not every store takes: NUL and halves of surrogate pairs."""
+    if text is None:
+        return None
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def _check_change(change: Change) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 from threading import RLock
-from typing import Literal
 
 from qbeat.store.base import Store
 from qbeat.store.checks import check_changes, check_claims, check_length
+from qbeat.store.memory_outbox import Held, ended, is_elsewhere, skipped, taken, unblocked
 from qbeat.store.records import (
     AUTO,
     Change,
@@ -33,33 +33,6 @@ _Slot = tuple[str, int]
 """Lane and fire time of a firing of one entry."""
 
 
-@dataclass(slots=True)
-class _Held:
-    """A firing in the outbox. ``held_since`` is ``None`` once it is released."""
-
-    uid: str
-    entry: str
-    fire_time: int
-    lane: str
-    task_id: str
-    claimed_at: int
-    replica: str | None
-    held_since: int | None
-    not_before: int = 0
-    attempt: int = 1
-    error: str | None = None
-    uncertain: bool = False
-
-    def is_free(self, now: int, stale_after: int) -> bool:
-        if self.held_since is None:
-            return self.not_before <= now
-        return now - self.held_since > stale_after
-
-    def release(self, not_before: int, error: str | None, *, uncertain: bool) -> None:
-        self.held_since, self.not_before, self.error = None, not_before, error
-        self.uncertain |= uncertain
-
-
 class MemoryStore(Store):
     """Keeps everything in dictionaries, under one lock.
 
@@ -71,7 +44,7 @@ class MemoryStore(Store):
         self._lock = RLock()
         self._entries: dict[str, EntryRecord] = {}
         self._names: dict[str, str] = {}
-        self._outbox: dict[str, dict[_Slot, _Held]] = {}
+        self._outbox: dict[str, dict[_Slot, Held]] = {}
         self._history: dict[tuple[int, str, str], HistoryRecord] = {}
         self._published: dict[str, tuple[int, int | None]] = {}
         self._replicas: dict[str, ReplicaRecord] = {}
@@ -108,7 +81,7 @@ class MemoryStore(Store):
                 del self._names[record.uid]
                 self._published.pop(record.uid, None)
                 for held in self._outbox.pop(record.uid, {}).values():
-                    self._record(_ended(held, "skipped", reason="superseded"))
+                    self._record(ended(held, "skipped", reason="superseded"))
             self._change += bool(gone)
             return len(gone)
 
@@ -178,10 +151,10 @@ class MemoryStore(Store):
             free = [
                 held
                 for slots in self._outbox.values()
-                for held in _unblocked(slots.values(), now, stale_after)
+                for held in unblocked(slots.values(), now, stale_after)
             ]
             free.sort(key=attrgetter("fire_time", "uid", "lane"))
-            return [_taken(held, replica, now) for held in free[:limit]]
+            return [taken(held, replica, now) for held in free[:limit]]
 
     def unsettled(self) -> int:
         with self._lock:
@@ -197,7 +170,7 @@ class MemoryStore(Store):
         limit: int | None = None,
     ) -> Iterator[HistoryRecord]:
         with self._lock:
-            held = [_ended(held, "claimed") for slots in self._outbox.values() for held in slots.values()]
+            held = [ended(held, "claimed") for slots in self._outbox.values() for held in slots.values()]
             found = [
                 record
                 for record in (*self._history.values(), *held)
@@ -231,7 +204,7 @@ class MemoryStore(Store):
         if (stored.cursor, stored.revision) != (claim.cursor, claim.revision):
             return Won.LOST
         slots = self._outbox.get(claim.uid, {})
-        queued = bool(claim.firings) and any(_is_elsewhere(held, replica) for held in slots.values())
+        queued = bool(claim.firings) and any(is_elsewhere(held, replica) for held in slots.values())
         self._advance(stored, claim)
         self._add_firings(stored, claim, replica, queued=queued)
         self._record_skips(stored.uid, stored.name, claim.skips, replica)
@@ -251,7 +224,7 @@ class MemoryStore(Store):
     def _add_firings(self, stored: EntryRecord, claim: Claim, replica: str, *, queued: bool) -> None:
         now = self._clock()
         for new in claim.firings:
-            self._outbox.setdefault(stored.uid, {})[AUTO, new.fire_time] = _Held(
+            self._outbox.setdefault(stored.uid, {})[AUTO, new.fire_time] = Held(
                 uid=stored.uid,
                 entry=stored.name,
                 fire_time=new.fire_time,
@@ -271,7 +244,7 @@ class MemoryStore(Store):
         if not slots:
             del self._outbox[settlement.uid]
         published_at = settlement.published_at
-        self._record(_ended(held, settlement.outcome, settlement.reason, published_at))
+        self._record(ended(held, settlement.outcome, settlement.reason, published_at))
         newest = self._published.get(settlement.uid)
         if settlement.outcome == "published" and (newest is None or newest[0] <= held.fire_time):
             self._published[settlement.uid] = held.fire_time, published_at
@@ -281,7 +254,7 @@ class MemoryStore(Store):
 
     def _record_skips(self, uid: str, name: str, skips: Iterable[Skip], replica: str | None) -> None:
         for skip in skips:
-            self._record(_skipped(uid, name, skip, replica, self._clock()))
+            self._record(skipped(uid, name, skip, replica, self._clock()))
 
     def _is_newest_published(self, record: HistoryRecord) -> bool:
         if record.outcome != "published":
@@ -325,67 +298,3 @@ def _system_clock() -> int:
 def _as_expected(stored: EntryRecord, change: Change) -> bool:
     expected = change.record.uid, change.expected_revision, change.expected_cursor
     return expected == (stored.uid, stored.revision, stored.cursor)
-
-
-def _is_elsewhere(held: _Held, replica: str) -> bool:
-    return held.lane == AUTO and (held.held_since is None or held.replica != replica)
-
-
-def _unblocked(slots: Iterable[_Held], now: int, stale_after: int) -> Iterator[_Held]:
-    """Yield one entry's free firings up to the first of each lane that is not."""
-    blocked: set[str] = set()
-    for held in sorted(slots, key=attrgetter("fire_time")):
-        if held.lane in blocked:
-            continue
-        if held.is_free(now, stale_after):
-            yield held
-        else:
-            blocked.add(held.lane)
-
-
-def _taken(held: _Held, replica: str, now: int) -> Firing:
-    held.uncertain |= held.held_since is not None
-    held.replica, held.held_since, held.error = replica, now, None
-    held.attempt += 1
-    return Firing(held.uid, held.entry, held.fire_time, held.lane, held.task_id, held.attempt, held.uncertain)
-
-
-def _ended(
-    held: _Held,
-    outcome: Literal["claimed", "published", "skipped", "failed"],
-    reason: str | None = None,
-    published_at: int | None = None,
-) -> HistoryRecord:
-    return HistoryRecord(
-        uid=held.uid,
-        entry=held.entry,
-        fire_time=held.fire_time,
-        last_fire_time=held.fire_time,
-        count=1,
-        lane=held.lane,
-        outcome=outcome,
-        reason=held.error if outcome == "claimed" else reason,
-        task_id=held.task_id,
-        claimed_at=held.claimed_at,
-        published_at=published_at,
-        replica=held.replica,
-        attempt=held.attempt,
-    )
-
-
-def _skipped(uid: str, entry: str, skip: Skip, replica: str | None, now: int) -> HistoryRecord:
-    return HistoryRecord(
-        uid=uid,
-        entry=entry,
-        fire_time=skip.first,
-        last_fire_time=skip.last,
-        count=skip.count,
-        lane=AUTO,
-        outcome="skipped",
-        reason=skip.reason,
-        task_id=None,
-        claimed_at=now,
-        published_at=None,
-        replica=replica,
-        attempt=1,
-    )

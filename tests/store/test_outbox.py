@@ -45,6 +45,16 @@ def test_a_settled_firing_leaves_the_outbox_for_the_history(
     assert (record.count, record.fire_time, record.last_fire_time) == (1, START + 10, START + 10)
 
 
+def test_the_text_of_an_error_may_be_anything(store: Store) -> None:
+    create(store, entry())
+    fire(store, "a", 10, 20)
+    said = "line\nline \0 \ud800 %s {} ' \" \\ 🐈 " + "x" * 100_000
+    store.settle([settled("a", 10, "failed", reason=said)], [release("a", 20, error=said)])
+    reasons = [record.reason or "" for record in history_of(store)]
+    assert [reason.split()[:2] for reason in reasons] == [["line", "line"]] * 2
+    assert [reason.partition("%")[2] for reason in reasons] == [said.partition("%")[2]] * 2
+
+
 def test_the_first_settlement_stands(store: Store) -> None:
     create(store, entry())
     fire(store, "a", 10)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Final
 
+from qbeat.store.checks import storable
 from qbeat.store.records import Change, Claim, Message, NewFiring, Release, Settlement, Skip
 
 NONE: Final = -(2**53)
@@ -131,7 +132,7 @@ def _ending(one: Settlement | Release, instant: int, attempt: int, code: int, te
     lane = one.lane.encode()
     if text is not None:
         code |= _WITH_TEXT
-    packed = (text or "").encode()
+    packed = (storable(text) or "").encode()
     head = _ENDING(uid_bytes(one.uid), one.fire_time, instant, attempt, code, len(lane))
     return b"".join((head, lane, _LENGTH(len(packed)), packed))
 

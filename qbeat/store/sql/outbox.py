@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from qbeat.store.checks import storable
 from qbeat.store.records import Firing, Release, Settlement
 from qbeat.store.sql.dialect import Columns, Dialect
 from qbeat.store.sql.tables import entry, history, outbox, store
@@ -71,7 +72,11 @@ class Outbox:
 
     def release(self, connection: Connection, releases: Sequence[Release]) -> None:
         rows = {
-            (one.uid, one.lane, one.fire_time, one.attempt): [one.not_before, one.error, int(one.uncertain)]
+            (one.uid, one.lane, one.fire_time, one.attempt): [
+                one.not_before,
+                storable(one.error),
+                int(one.uncertain),
+            ]
             for one in releases
         }
         if rows:
@@ -193,7 +198,7 @@ def _rounds(settlements: Sequence[Settlement]) -> list[dict[tuple[str, str, int]
     rounds: list[dict[tuple[str, str, int], list[Any]]] = []
     for one in settlements:
         key = one.uid, one.lane, one.fire_time
-        row = [*key, one.attempt, one.outcome, one.reason, one.published_at]
+        row = [*key, one.attempt, one.outcome, storable(one.reason), one.published_at]
         for rows in rounds:
             earlier = rows.setdefault(key, row)
             if earlier is row or earlier[3] in {None, one.attempt}:

@@ -41,7 +41,7 @@ WRITES: Final = "qbeat_writes"
 """The execution option of a connection whose transaction takes the write lock at its start."""
 
 _CACHE_KIB: Final = 64 * 1024
-_CHECKPOINT_PAGES: Final = 4_000
+_CHECKPOINT_PAGES: Final = 8_000
 _logger = logging.getLogger(__name__)
 
 

@@ -103,7 +103,6 @@ outbox: Final = Table(
     **_MYSQL,
 )
 """The claimed and unsettled firings: few, however long the history."""
-Index("qbeat_outbox_fire_time", outbox.c.fire_time)
 
 history: Final = Table(
     "qbeat_history",
