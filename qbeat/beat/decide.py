@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from qbeat.beat.policies import CATCH_UP_GRACE, Policies
 from qbeat.schedules.base import Schedule, Span
@@ -20,8 +19,7 @@ _GRACE: Final = CATCH_UP_GRACE // _MICROSECOND
 DueAt = Callable[[int], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What to claim: firings to publish, skips to record, where the cursor goes, and what comes next."""
 
     fire_times: tuple[int, ...]

@@ -1,6 +1,7 @@
 """What a store remembers: entries, firings and replicas, as plain immutable records.
 
-Instants are integer microseconds since the Unix epoch in UTC. Nothing here knows what a schedule means.
+Instants are integer microseconds since the Unix epoch in UTC. Nothing here knows what a schedule means. What
+is made anew for each firing is a named tuple: a frozen dataclass takes three times as long to make.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 Origin = Literal["declared", "dynamic"]
 Outcome = Literal["claimed", "published", "skipped", "failed"]
@@ -79,16 +80,14 @@ class Change:
     skips: tuple[Skip, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A ready message for a list in Redis: what is pushed, and where."""
 
     key: str
     payload: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewFiring:
+class NewFiring(NamedTuple):
     """A firing that a claim brings into being, to be published under ``task_id``."""
 
     fire_time: int
@@ -100,8 +99,7 @@ class NewFiring:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A wish to account for an entry's fire times up to ``new_cursor``, if nobody else has in the meantime."""
 
     uid: str
@@ -128,8 +126,7 @@ class Won(Enum):
     """Written, but an earlier firing of the entry is unsettled elsewhere: the new ones wait in the outbox."""
 
 
-@dataclass(frozen=True, slots=True)
-class Firing:
+class Firing(NamedTuple):
     """A firing in the outbox: claimed, not yet settled, and this replica's to publish."""
 
     uid: str
@@ -143,8 +140,7 @@ class Firing:
     """Whether an earlier attempt may have reached the broker: it was not released, or released as uncertain."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """How a claimed firing ended. The first settlement stands; later ones of the same firing do nothing."""
 
     uid: str

@@ -104,7 +104,7 @@ def claim_of(record: EntryRecord, *fire_times: int, skips: tuple[Skip, ...] = ()
         firings=tuple(NewFiring(instant, task_id(record.name, instant)) for instant in instants),
         skips=skips,
     )
-    return replace(claim, **changes)
+    return claim._replace(**changes)
 
 
 def task_id(name: str, fire_time: int) -> str:
@@ -121,7 +121,7 @@ def settled(name: str, fire_time: int, outcome: Any = "published", **changes: An
     """How a firing ended; published a second after its fire time, which counts from ``START``."""
     published_at = START + fire_time + SECOND if outcome == "published" else None
     settlement = Settlement(uid_of(name), START + fire_time, AUTO, outcome, published_at)
-    return replace(settlement, **changes)
+    return settlement._replace(**changes)
 
 
 def publish(store: Store, name: str, *fire_times: int, replica: str = "r1") -> None:

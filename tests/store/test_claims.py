@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from qbeat.store.base import MAX_BATCH, MAX_FIRINGS_PER_CLAIM, Store
@@ -95,7 +93,7 @@ def test_the_second_claim_of_one_cursor_is_lost_and_writes_nothing(world: World)
     claim = claim_of(read(one), 10, skips=(skip(5, 5),))
     assert one.claim([claim], replica="r1") == [Won.YES]
     before = history_of(one)
-    late = replace(claim, new_cursor=START + 99, firings=(NewFiring(START + 11, "late"),))
+    late = claim._replace(new_cursor=START + 99, firings=(NewFiring(START + 11, "late"),))
     assert other.claim([late], replica="r2") == [Won.LOST]
     assert history_of(one) == before
     assert read(one).cursor == START + 10
@@ -143,7 +141,7 @@ def test_each_claim_of_a_batch_is_decided_on_its_own(store: Store) -> None:
 def test_two_claims_of_one_entry_in_a_batch_are_two_tries_in_their_order(store: Store) -> None:
     create(store, entry())
     first = claim_of(read(store), 10)
-    again = replace(first, firings=(NewFiring(START + 9, "again"),))
+    again = first._replace(firings=(NewFiring(START + 9, "again"),))
     following = claim_of(entry(cursor=START + 10, revision=1), 20, 30)
     only_skips = claim_of(entry(cursor=START + 30, revision=1), skips=(skip(40, 40),))
     claims = [first, again, following, only_skips]

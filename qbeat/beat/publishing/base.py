@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from qbeat.beat.entries import Entry
 from qbeat.store.records import Firing
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One firing to publish, with the entry that says what to send."""
 
     firing: Firing
@@ -37,8 +36,7 @@ class Verdict(Enum):
     """This entry's own fault (its arguments, its task, a signal receiver): the broker has nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of one job. ``finished_at`` is in microseconds since the epoch."""
 
     job: Job

@@ -14,8 +14,9 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import celery
 from celery import Celery, signals
@@ -49,10 +50,10 @@ _MOMENTARY: Final = frozenset(
 
 _MARK: Final = "\ufdd0{}\ufdd0"
 """Stands for what is filled in; made of a code point that no text may use."""
+_CUT: Final = "\ufdd1"
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """What an entry fills in, each as JSON: its body, the texts of its arguments, its name."""
 
     body: str
@@ -61,26 +62,25 @@ class Parts:
     name: str
 
 
+_GAPS: Final = {gap: place for place, gap in enumerate((*Parts._fields, "id", "at"))}
+"""The places of what is filled in, in the order in which ``Template.fill`` lays it out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """The message of a class of entries: the key of the queue, and the payload with gaps."""
 
     key: str
-    payload: str
-    """For the operator ``%``: every gap is a named one."""
+    texts: tuple[str, ...]
+    """What stands between the gaps."""
+    arrange: Callable[[tuple[str, ...]], tuple[str, ...]]
+    """Takes what is filled in, followed by ``texts``, and returns the payload's pieces in their order."""
     embed: Mapping[str, Any]
     """Callbacks and the like, the third part of each body."""
 
     def fill(self, parts: Parts, task_id: str, fire_time: str) -> str:
         """Return the payload of one firing. The delivery tag, which must be unique, is the task id too."""
-        return self.payload % {
-            "body": parts.body,
-            "args": parts.args,
-            "kwargs": parts.kwargs,
-            "name": parts.name,
-            "id": task_id,
-            "at": fire_time,
-        }
+        return "".join(self.arrange((*parts, task_id, fire_time, *self.texts)))
 
 
 class Templates:
@@ -216,12 +216,14 @@ def _template(message: Message) -> Template:
     )
     headers["qbeat"].update(entry=_MARK.format("name"), fire_time=_MARK.format("at"))
     properties.update(correlation_id=_MARK.format("id"), delivery_tag=_MARK.format("id"))
-    text = dumps(data).replace("%", "%%")
-    for gap in ("body", "args", "kwargs", "name"):
-        text = text.replace(dumps(_MARK.format(gap)), f"%({gap})s")
+    text = dumps(data)
+    for gap in Parts._fields:
+        text = text.replace(dumps(_MARK.format(gap)), f"{_CUT}{gap}{_CUT}")
     for gap in ("id", "at"):
-        text = text.replace(dumps(_MARK.format(gap)), f'"%({gap})s"')
-    return Template(message.key, text, embed)
+        text = text.replace(dumps(_MARK.format(gap)), f'"{_CUT}{gap}{_CUT}"')
+    texts, gaps = text.split(_CUT)[::2], text.split(_CUT)[1::2]
+    order = [place for number, gap in enumerate(gaps) for place in (len(_GAPS) + number, _GAPS[gap])]
+    return Template(message.key, tuple(texts), itemgetter(*order, len(_GAPS) + len(gaps)), embed)
 
 
 def _with_tag(payload: str, task_id: str) -> str:
