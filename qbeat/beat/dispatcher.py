@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -26,6 +26,8 @@ logger = logging.getLogger("qbeat")
 
 MAX_IN_FLIGHT: Final = 1_000
 """Firings being published at a time; more are left unclaimed, for other replicas to take."""
+MAX_LOOKS: Final = 10
+"""Batches taken from the outbox at a time while there is nothing in them that is this replica's to publish."""
 BACKLOG_CHECK: Final = 0.05
 """Seconds between looks at a publisher that has work."""
 
@@ -61,6 +63,8 @@ class Dispatcher:
         """What the store counts for firings that were taken over while they are still being published here."""
         self._unsettled_since: float | None = None
         self._next_outbox_check = 0.0
+        self._look_after_settling = False
+        """Whether firings that are still to be settled may stand in the way of others in the outbox."""
 
     def start(self) -> None:
         """Begin to look for the broker."""
@@ -108,17 +112,20 @@ class Dispatcher:
         limit = min(self.room, MAX_BATCH)
         if monotonic < self._next_outbox_check or not limit:
             return
-        self._next_outbox_check = monotonic + self._timings.outbox
+        expected = self._next_outbox_check == 0.0
         # Otherwise a slow store could hand out again what is known here to be published.
         self.settle()
-        taken = self._store.take_over(
-            replica=self._holder.name, stale_after=round(self._stale_after * SECOND), limit=limit
-        )
-        self._observer.taken_over(taken)
-        if len(taken) == limit:
+        self._next_outbox_check = monotonic + self._timings.outbox
+        ours, foreign, full = self._take_over(limit)
+        # What stands behind firings that are being published here is free as soon as they are settled.
+        blocked = expected and not ours and self._publisher.in_flight > 0
+        self._look_after_settling = blocked or full
+        if full and ours:
             self.check_outbox_now()
+        elif foreign and not ours:
+            self._leave_outbox_to_others(monotonic)
         self.publish(
-            [(firing, entry) for firing in taken if (entry := self._publishable(firing)) is not None],
+            [(firing, entry) for firing in ours if (entry := self._publishable(firing)) is not None],
             monotonic,
         )
 
@@ -130,6 +137,8 @@ class Dispatcher:
         """Note that a claim has written these settlements."""
         self._observer.settled(settlements)
         del self._settlements[: len(settlements)]
+        if settlements:
+            self._look_if_blocked()
 
     def settle_in_time(self) -> None:
         """Settle if nothing is under way, or if something has waited long enough for a claim to go with."""
@@ -141,6 +150,7 @@ class Dispatcher:
 
     def settle(self) -> None:
         """Write how firings ended."""
+        wrote = bool(self._settlements or self._releases)
         while self._settlements or self._releases:
             settlements, releases = self._settlements[:MAX_BATCH], self._releases[:MAX_BATCH]
             self._store.settle(settlements, releases)
@@ -148,6 +158,8 @@ class Dispatcher:
             del self._settlements[: len(settlements)]
             del self._releases[: len(releases)]
         self._unsettled_since = None
+        if wrote:
+            self._look_if_blocked()
 
     def waits(self) -> list[float]:
         """Return after how many seconds there may be something to do here."""
@@ -172,6 +184,25 @@ class Dispatcher:
         timings = self._timings
         return timings.takeover_delay if self._publisher.exactly_once else timings.uncertain_after
 
+    def _take_over(self, limit: int) -> tuple[list[Firing], bool, bool]:
+        """Take firings from the outbox; say whether others' were among them, and whether there may be more.
+
+        Those that only others can publish go back with the next settlement: as long as they are in hand, they
+        do not hide what lies behind them.
+        """
+        stale_after = round(self._stale_after * SECOND)
+        ours: list[Firing] = []
+        foreign = full = False
+        for _ in range(MAX_LOOKS):
+            taken = self._store.take_over(replica=self._holder.name, stale_after=stale_after, limit=limit)
+            ours = [firing for firing in taken if not self._is_foreign(firing)]
+            self._set_aside([firing for firing in taken if self._is_foreign(firing)])
+            foreign, full = foreign or len(ours) < len(taken), len(taken) == limit
+            if ours or not full:
+                break
+        self._observer.taken_over(ours)
+        return ours, foreign, full
+
     def _publishable(self, firing: Firing) -> Entry | None:
         """Return the entry of a firing from the outbox if it is to be published now and here."""
         if self._publisher.holds(firing):
@@ -179,7 +210,6 @@ class Dispatcher:
             return None
         tracked = self._roster.get(firing.uid)
         if tracked is None:
-            self._set_aside(firing)
             return None
         if self._publisher.exactly_once:
             return tracked.entry
@@ -195,18 +225,33 @@ class Dispatcher:
             )
         return tracked.entry
 
-    def _set_aside(self, firing: Firing) -> None:
-        """Leave a firing to a replica that has its entry's definition; settle it if the entry is gone."""
-        records = self._store.entries([firing.entry])
-        if not records or records[0].uid != firing.uid or records[0].retired_at is not None:
-            self._note(Settlement(firing.uid, firing.fire_time, firing.lane, "skipped", reason="superseded"))
+    def _is_foreign(self, firing: Firing) -> bool:
+        """Whether this replica does not have the definition of the firing's entry."""
+        return self._roster.get(firing.uid) is None and not self._publisher.holds(firing)
+
+    def _set_aside(self, firings: Sequence[Firing]) -> None:
+        """Leave firings to a replica that has their entries' definitions; settle those whose entry is gone."""
+        if not firings:
             return
-        later = self._time.now() + round(self._timings.live_within * SECOND)
-        self._note(
-            Release(
-                firing.uid, firing.fire_time, firing.lane, firing.attempt, later, uncertain=firing.uncertain
-            )
-        )
+        names = {firing.entry for firing in firings}
+        standing = {record.uid for record in self._store.entries(names) if record.retired_at is None}
+        for firing in firings:
+            slot = firing.uid, firing.fire_time, firing.lane
+            if firing.uid in standing:
+                self._note(Release(*slot, firing.attempt, not_before=0, uncertain=firing.uncertain))
+            else:
+                self._note(Settlement(*slot, "skipped", reason="superseded"))
+
+    def _leave_outbox_to_others(self, monotonic: float) -> None:
+        """Look again only when those who can publish what is there have had the time for it."""
+        self._next_outbox_check = monotonic + self._timings.live_within
+        self._look_after_settling = False
+
+    def _look_if_blocked(self) -> None:
+        """Look into the outbox again if something waits there for what has just been settled."""
+        if self._look_after_settling:
+            self._look_after_settling = False
+            self.check_outbox_now()
 
     def _take_in(self, results: Iterable[Result]) -> None:
         for result in map(self._counted, results):

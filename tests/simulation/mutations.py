@@ -23,7 +23,7 @@ from qbeat.beat.registry import Registry
 from qbeat.beat.replicas import Shares
 from qbeat.beat.scheduler import Scheduler
 from qbeat.beat.store_time import StoreTime
-from qbeat.store import memory
+from qbeat.store import memory, memory_outbox
 from qbeat.store.memory import MemoryStore
 from qbeat.store.records import Claim, EntryRecord, Firing, Release, Settlement, Won
 from tests.simulation.broker import Answer, Broker, SimulatedPublisher
@@ -196,7 +196,7 @@ bug(
 # --- the outbox
 
 _settle = MemoryStore.settle
-_taken = memory._taken
+_taken = memory_outbox.taken
 
 
 @bug_in(MemoryStore, "settle")
@@ -210,17 +210,17 @@ def release_whoever_holds_it(
     _settle(store, list(settlements), [now_held(release) for release in releases])
 
 
-@bug_in(memory, "_unblocked")
+@bug_in(memory, "unblocked")
 def take_over_in_any_order(slots: Iterable[Any], now: int, stale_after: int) -> Iterator[Any]:
     return (held for held in slots if held.is_free(now, stale_after))
 
 
-@bug_in(memory, "_taken")
+@bug_in(memory, "taken")
 def forget_that_a_firing_is_uncertain(held: Any, replica: str, now: int) -> Firing:
     return replace(_taken(held, replica, now), uncertain=False)
 
 
-bug("leave_what_is_gone_to_others", (Dispatcher, "_set_aside", lambda self, firing: None))
+bug("leave_what_is_gone_to_others", (Dispatcher, "_set_aside", lambda self, firings: None))
 
 
 # --- time
