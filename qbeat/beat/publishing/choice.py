@@ -9,6 +9,8 @@ from celery import Celery
 from qbeat.beat.clock import Clock
 from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Publisher
+from qbeat.beat.publishing.blockage import Blockage
+from qbeat.beat.publishing.confirmed import ConfirmedSender
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, driver_of
 from qbeat.beat.publishing.pool import PooledPublisher
@@ -27,9 +29,15 @@ def publisher_for(
     what goes the plain way. ``observer`` hears how long the broker takes.
     """
     plain = scheduler or PlainScheduler(app)
-    kind = MarkedSender if driver_of(app) == "redis" else PlainSender
+    return PooledPublisher(_sender_maker(app, plain), clock, now, observer)
 
-    def make_sender() -> PlainSender:
-        return kind(app, plain)
 
-    return PooledPublisher(make_sender, clock, now, observer)
+def _sender_maker(app: Celery, scheduler: PlainScheduler) -> Callable[[], PlainSender]:
+    """Return what makes a sender of the kind that suits the app's broker."""
+    if driver_of(app) == "redis":
+        return lambda: MarkedSender(app, scheduler)
+    # What else speaks AMQP, such as librabbitmq, does not confirm.
+    if app.connection_for_write().get_transport_cls().__module__ == "kombu.transport.pyamqp":
+        blockage = Blockage()
+        return lambda: ConfirmedSender(app, scheduler, blockage)
+    return lambda: PlainSender(app, scheduler)

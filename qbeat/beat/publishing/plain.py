@@ -24,6 +24,10 @@ SOCKET_TIMEOUT: Final = 5.0
 """Seconds that one call to the broker may take; shorter than ``uncertain_after`` of the scheduler."""
 
 
+Answer = tuple[Verdict, str | None]
+"""How one try to publish ended and, where it went wrong, why."""
+
+
 class FiringEntry(ScheduleEntry):
     """Celery's view of one firing: a copy of the entry, made for this firing only.
 
@@ -136,11 +140,14 @@ class PlainSender:
             except Exception as error:  # noqa: BLE001 - a broken connection may fail at anything
                 logger.debug("closing a broken connection: %r", error)
 
-    def send(self, jobs: Sequence[Job]) -> list[tuple[Verdict, str | None]]:
-        """Publish firings; return for each how it went and, where it went wrong, why."""
+    def send(self, jobs: Sequence[Job]) -> Sequence[Answer | None]:
+        """Publish firings, each of another entry; return for each how it went, ``None`` if nothing was tried.
+
+        The latter is for one among others that wants to be sent alone. A firing by itself is always tried.
+        """
         return [self.send_one(job) for job in jobs]
 
-    def send_one(self, job: Job) -> tuple[Verdict, str | None]:
+    def send_one(self, job: Job) -> Answer:
         """Have Celery send one firing."""
         try:
             entry = self._prepared(job)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from qbeat.beat.clock import Clock
 from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
-from qbeat.beat.publishing.plain import PlainSender, explain
+from qbeat.beat.publishing.plain import Answer, PlainSender, explain
+from qbeat.beat.publishing.turns import Turns
 from qbeat.store.records import Firing
 
 logger = logging.getLogger("qbeat.publishing")
@@ -45,8 +45,7 @@ class PooledPublisher(Publisher):
         self._observer = observer
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        self._queues: dict[str, deque[Job]] = {}
-        self._runnable: deque[str] = deque()
+        self._turns = Turns()
         self._held: set[tuple[str, int, str]] = set()
         self._results: list[Result] = []
         self._stuck: set[str] = set()
@@ -83,9 +82,7 @@ class PooledPublisher(Publisher):
         with self._lock:
             for job in jobs:
                 self._enqueue(job)
-            if self._runnable and self._waiting_since is None:
-                self._waiting_since = time.monotonic()
-            self._work.notify(len(jobs))
+            self._work_waits(len(jobs))
             self._grow()
 
     def collect(self) -> list[Result]:
@@ -116,15 +113,16 @@ class PooledPublisher(Publisher):
         if uid in self._stuck:
             self._results.append(Result(job, Verdict.UNSENT, self._now()))
             return
-        queue = self._queues.get(uid)
-        if queue is None:
-            queue = self._queues[uid] = deque()
-            self._runnable.append(uid)
-        queue.append(job)
+        self._turns.add(job)
+
+    def _work_waits(self, count: int) -> None:
+        if self._turns and self._waiting_since is None:
+            self._waiting_since = time.monotonic()
+        self._work.notify(count)
 
     def _grow(self) -> None:
         """Start a thread if work waits and nobody is free; the first at once, more only when all are slow."""
-        if not self._runnable or self._idle or self._closing or len(self._threads) >= MAX_THREADS:
+        if not self._turns or self._idle or self._closing or len(self._threads) >= MAX_THREADS:
             return
         waited = time.monotonic() - (self._waiting_since or time.monotonic())
         if not self._threads or waited >= SLOW_AFTER:
@@ -135,17 +133,9 @@ class PooledPublisher(Publisher):
             thread.start()
 
     def _take_jobs(self, limit: int) -> list[Job]:
-        """Take the next job of some queues: many at a time, unless one of them may be slow."""
-        taken: list[Job] = []
-        while self._runnable and len(taken) < limit:
-            job = self._queues[self._runnable[0]][0]
-            if taken and not job.entry.is_quick:
-                break
-            self._queues[self._runnable.popleft()].popleft()
-            taken.append(job)
-            if not job.entry.is_quick:
-                break
-        self._waiting_since = time.monotonic() if self._runnable else None
+        """Take the next job of some entries: many at a time, unless it may be slow."""
+        taken = self._turns.take(limit)
+        self._waiting_since = time.monotonic() if self._turns else None
         return taken
 
     def _note(self, result: Result) -> None:
@@ -154,26 +144,20 @@ class PooledPublisher(Publisher):
         uid = result.job.firing.uid
         if result.verdict is not Verdict.PUBLISHED:
             self._give_back(uid)
-        if self._queues[uid]:
-            self._runnable.append(uid)
-        else:
-            del self._queues[uid]
+        self._turns.done(uid)
 
     def _give_back(self, uid: str) -> None:
         """Return the later jobs of an entry whose turn failed: the outbox keeps their order."""
         self._stuck.add(uid)
-        queue = self._queues[uid]
-        while queue:
-            self._results.append(Result(queue.popleft(), Verdict.UNSENT, self._now()))
+        self._results += [Result(job, Verdict.UNSENT, self._now()) for job in self._turns.give_up(uid)]
 
     def _broker_is_away(self, error: str | None) -> None:
         if self._ready:
             logger.error("The broker is away (%s); firings wait in the outbox until it is back.", error)
             self._ready = False
-        while self._runnable:
-            uid = self._runnable.popleft()
+        for uid in self._turns.give_up_turns():
             self._give_back(uid)
-            del self._queues[uid]
+            self._turns.done(uid)
         self._look_for_broker()
 
     def _look_for_broker(self) -> None:
@@ -196,7 +180,7 @@ class PooledPublisher(Publisher):
     def _wait_for_jobs(self, limit: int) -> list[Job]:
         """Wait for work and take it; nothing when the publisher closes and all is done."""
         with self._lock:
-            while not self._runnable:
+            while not self._turns:
                 if self._closing:
                     return []
                 self._idle += 1
@@ -214,26 +198,31 @@ class PooledPublisher(Publisher):
             for job in jobs:
                 if now > job.start_before:
                     self._note(Result(job, Verdict.EXPIRED, finished_at))
-            for job, (verdict, error) in zip(in_time, answers, strict=True):
-                self._note(Result(job, verdict, finished_at, error))
+            for job, answer in zip(in_time, answers, strict=True):
+                if answer is None:
+                    self._turns.put_back(job)
+                else:
+                    verdict, error = answer
+                    self._note(Result(job, verdict, finished_at, error))
+            self._work_waits(answers.count(None))
             if away is not None:
                 self._broker_is_away(away)
         self._clock.wake()
 
-    def _send(self, jobs: list[Job], sender: PlainSender) -> list[tuple[Verdict, str | None]]:
+    def _send(self, jobs: list[Job], sender: PlainSender) -> Sequence[Answer | None]:
         started = time.perf_counter()
         answers = sender.send(jobs)
-        self._observer.sent(len(jobs), time.perf_counter() - started)
+        if tried := len(answers) - answers.count(None):
+            self._observer.sent(tried, time.perf_counter() - started)
         return answers
 
-    def _broker_trouble(
-        self, answers: Iterable[tuple[Verdict, str | None]], sender: PlainSender
-    ) -> str | None:
+    def _broker_trouble(self, answers: Iterable[Answer | None], sender: PlainSender) -> str | None:
         """Return why the broker is thought to be away; after a broken connection it is asked once more."""
-        for verdict, error in answers:
+        tried = [answer for answer in answers if answer is not None]
+        for verdict, error in tried:
             if verdict is Verdict.UNSENT:
                 return error or "no connection"
-        if any(verdict is Verdict.UNCERTAIN for verdict, _ in answers):
+        if any(verdict is Verdict.UNCERTAIN for verdict, _ in tried):
             try:
                 sender.connect()
             except Exception as reason:  # noqa: BLE001 - each transport has its own errors
