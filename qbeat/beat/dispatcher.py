@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Final
 
 from qbeat.beat.clock import Clock
@@ -279,7 +278,7 @@ class Dispatcher:
         attempt = self._attempts.pop(_key(firing), firing.attempt)
         if attempt == firing.attempt:
             return result
-        return replace(result, job=replace(result.job, firing=replace(firing, attempt=attempt)))
+        return result._replace(job=result.job._replace(firing=firing._replace(attempt=attempt)))
 
     def _note(self, ending: Settlement | Release) -> None:
         if isinstance(ending, Settlement):

@@ -89,13 +89,13 @@ def _as_it_stands(store: MemoryStore, claim: Claim) -> EntryRecord | None:
 @bug_in(MemoryStore, "_claim_one")
 def claim_without_comparing_the_cursor(store: MemoryStore, claim: Claim, replica: str) -> Won:
     stored = _as_it_stands(store, claim)
-    return _claim_one(store, replace(claim, cursor=stored.cursor) if stored else claim, replica)
+    return _claim_one(store, claim._replace(cursor=stored.cursor) if stored else claim, replica)
 
 
 @bug_in(MemoryStore, "_claim_one")
 def claim_without_comparing_the_revision(store: MemoryStore, claim: Claim, replica: str) -> Won:
     stored = _as_it_stands(store, claim)
-    return _claim_one(store, replace(claim, revision=stored.revision) if stored else claim, replica)
+    return _claim_one(store, claim._replace(revision=stored.revision) if stored else claim, replica)
 
 
 @bug_in(MemoryStore, "_claim_one")
@@ -107,7 +107,7 @@ def publish_a_claim_that_is_queued(store: MemoryStore, claim: Claim, replica: st
 @bug_in(Claimer, "_wish")
 def move_the_cursor_past_fire_times_that_are_not_claimed(claimer: Claimer, *args: Any) -> Claim | None:
     claim = _wish(claimer, *args)
-    return replace(claim, firings=claim.firings[:3]) if claim else None
+    return claim._replace(firings=claim.firings[:3]) if claim else None
 
 
 @bug_in(claiming, "decide")
@@ -140,7 +140,7 @@ def settle_before_publishing(self: Dispatcher, firings: Firings, claimed_at: flo
 @bug_in(Dispatcher, "publish")
 def publish_again_under_a_fresh_task_id(self: Dispatcher, firings: Firings, claimed_at: float) -> None:
     fresh = [
-        (replace(one, task_id=uuid.UUID(int=one.attempt).hex) if one.attempt > 1 else one, entry)
+        (one._replace(task_id=uuid.UUID(int=one.attempt).hex) if one.attempt > 1 else one, entry)
         for one, entry in firings
     ]
     _publish(self, fresh, claimed_at)
@@ -217,7 +217,7 @@ def take_over_in_any_order(slots: Iterable[Any], now: int, stale_after: int) -> 
 
 @bug_in(memory, "taken")
 def forget_that_a_firing_is_uncertain(held: Any, replica: str, now: int) -> Firing:
-    return replace(_taken(held, replica, now), uncertain=False)
+    return _taken(held, replica, now)._replace(uncertain=False)
 
 
 bug("leave_what_is_gone_to_others", (Dispatcher, "_set_aside", lambda self, firings: None))
