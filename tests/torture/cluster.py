@@ -8,46 +8,30 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
+from qbeat.beat.errors import UNAVAILABLE
 from tests.servers.beat import QbeatProcess
 from tests.servers.proxy import TcpProxy
 from tests.servers.server import Server
+from tests.servers.waiting import eventually
+from tests.torture.stepped_clock import SteppedClock, can_step
 
-_FAKETIME = next(
-    (str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")),
-    None,
-)
+T = TypeVar("T")
 
 Fault = Callable[[], None]
 
 
 class Replica:
-    """One qbeat process whose wall clock can be stepped; started again under the same name after each end."""
+    """One qbeat process, started again under the same name after each end; ``clock`` steps its wall clock."""
 
-    def __init__(self, number: int, folder: Path, store: str) -> None:
+    def __init__(self, number: int, folder: Path, store: str, *, steppable: bool = False) -> None:
         self.folder = folder / f"replica-{number}"
         self.folder.mkdir()
         shutil.copy(folder / "tasks.py", self.folder)
-        self._offset = self.folder / "faketime"
-        self.step_clock(0)
-        self.process = QbeatProcess(
-            self.folder, "-A", "tasks", "-s", store, "-l", "INFO", env=self._clock_environment()
-        )
-
-    def _clock_environment(self) -> dict[str, str]:
-        if _FAKETIME is None:
-            return {}
-        return {
-            "LD_PRELOAD": _FAKETIME,
-            "FAKETIME_TIMESTAMP_FILE": str(self._offset),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def step_clock(self, seconds: int) -> None:
-        """Set the wall clock so far ahead of, or behind, the true time."""
-        self._offset.write_text(f"{seconds:+d}\n")
+        self.clock = SteppedClock(self.folder) if steppable and can_step() else None
+        environment = self.clock.environment if self.clock else None
+        self.process = QbeatProcess(self.folder, "-A", "tasks", "-s", store, "-l", "INFO", env=environment)
 
 
 class Cluster:
@@ -69,6 +53,14 @@ class Cluster:
         for replica in self.replicas:
             replica.process.end()
 
+    def revive(self) -> None:
+        """Start again what found no store when it started and said so, as a service manager would."""
+        for replica in self.replicas:
+            if not replica.process.is_running:
+                assert replica.process.exit_code == UNAVAILABLE, replica.process.tail()
+                self.log.append("start again")
+                replica.process.start()
+
     def stop(self) -> list[int]:
         """End all replicas gracefully; return their exit codes."""
         return [replica.process.terminate(within=30) for replica in self.replicas]
@@ -76,7 +68,7 @@ class Cluster:
     def faults(self) -> dict[str, Fault]:
         """What can happen to a replica."""
         found = {"kill -9": self._kill, "pause": self._pause}
-        if _FAKETIME is not None:
+        if all(replica.clock for replica in self.replicas):
             found["clock"] = self._step
         return found
 
@@ -87,15 +79,30 @@ class Cluster:
             self.log.append(name)
             faults[name]()
             self.breathe(0.2, 1.5)
+            self.revive()
         for replica in self.replicas:
-            replica.step_clock(0)
+            if replica.clock:
+                replica.clock.step(0)
+
+    def rest(self, has_come: Callable[[], bool]) -> None:
+        """Wait until all replicas run and rest has come."""
+
+        def rested() -> bool:
+            self.revive()
+            return has_come()
+
+        eventually(rested, within=90, what=f"rest after {self.log}")
 
     def breathe(self, least: float, most: float) -> None:
         """Let real time pass: when faults happen is what is drawn."""
         time.sleep(self._chance.uniform(least, most))
 
+    def one_of(self, candidates: Sequence[T]) -> T:
+        """Draw one of these."""
+        return self._chance.choice(candidates)
+
     def _one(self) -> Replica:
-        return self._chance.choice(self.replicas)
+        return self.one_of(self.replicas)
 
     def _kill(self) -> None:
         replica = self._one()
@@ -110,15 +117,16 @@ class Cluster:
         replica.process.resume()
 
     def _step(self) -> None:
-        self._one().step_clock(self._chance.choice([-3600, -30, -5, 5, 30, 3600]))
+        clock = self._one().clock
+        assert clock is not None
+        clock.step(self.one_of([-3600, -30, -5, 5, 30, 3600]))
 
 
 def broken_link(proxy: TcpProxy, cluster: Cluster) -> Fault:
     """A fault: connections are cut for a moment, or swallow everything, or are reset once."""
 
     def strike() -> None:
-        how = random.Random(time.monotonic_ns()).choice([proxy.cut, proxy.freeze, proxy.drop])
-        how()
+        cluster.one_of([proxy.cut, proxy.freeze, proxy.drop])()
         cluster.breathe(0.5, 2.0)
         proxy.restore()
 

@@ -1,9 +1,14 @@
-"""How late entries are when one of two replicas goes: killed, or asked to stop."""
+"""How late the entries of one of two replicas are when it goes: killed, or asked to stop.
+
+The ordinary run sees that all of them are soon fired by the other replica. How soon is measured where
+QBEAT_TRIALS says how often, for that takes a quiet machine.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +16,8 @@ import pytest
 
 from qbeat.schedules.base import SECOND
 from qbeat.store import open_store
+from qbeat.store.base import Store
+from qbeat.store.records import HistoryRecord
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.servers.waiting import eventually
@@ -18,14 +25,14 @@ from tests.torture.cluster import Replica
 from tests.torture.oracle import write_app
 
 TRIALS = int(os.environ.get("QBEAT_TRIALS", "0"))
-"""Without it the test only sees that nothing is left behind; a bound in seconds needs a quiet machine."""
 
 ENTRIES = """
 for number in range(40):
     sender.add_periodic_task(0.9 + number / 200, tick.s(str(number)), name=f"entry-{number}")
 """
 
-LOOSE = 5.0
+WATCHED = 2 * SECOND
+"""Fire times are watched for so long after the end; within it nobody takes the dead replica's share for good."""
 
 
 def redis_store(ending: ExitStack) -> tuple[str, str]:
@@ -46,58 +53,80 @@ def test_what_a_replica_leaves_behind_is_soon_fired_by_the_other(
     tmp_path: Path, place: Callable[[ExitStack], tuple[str, str]], end: str, bound: float
 ) -> None:
     with ExitStack() as ending:
-        store, broker = place(ending)
+        url, broker = place(ending)
         write_app(tmp_path, broker, ENTRIES)
-        replicas = [Replica(number, tmp_path, store) for number in range(2)]
+        replicas = [Replica(number, tmp_path, url) for number in range(2)]
         for replica in replicas:
             replica.process.start()
             ending.callback(replica.process.end)
-        for replica in replicas:
-            replica.process.wait_for("fired for", within=60)
         delays: list[float] = []
-        for trial in range(max(TRIALS, 2)):
-            delays += one_trial(store, replicas[trial % 2], end)
+        with open_store(url) as store:
+            for trial in range(max(TRIALS, 1)):
+                delays += one_trial(store, replicas, trial % 2, end)
     delays.sort()
     p50, p99 = delays[len(delays) // 2], delays[int(len(delays) * 0.99)]
-    print(f"{end}: {len(delays)} firings, p50 {p50:.3f} s, p99 {p99:.3f} s, most {delays[-1]:.3f} s")
-    assert p99 <= (bound if TRIALS else LOOSE)
+    print(f"{end}, {place.__name__}: {len(delays)} firings in {max(TRIALS, 1)} trials, ", end="")
+    print(f"late p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, max {delays[-1] * 1000:.0f} ms")
+    if TRIALS:
+        assert p99 <= bound
 
 
-def one_trial(store: str, replica: Replica, end: str) -> list[float]:
-    """End one of two healthy replicas; return by how much each entry's next firings were late, in seconds."""
-    eventually(lambda: both_fire(store), within=60)
-    with open_store(store, create=False) as opened:
-        ended_at = opened.now()
+def one_trial(store: Store, replicas: Sequence[Replica], goes: int, end: str) -> list[float]:
+    """End one of two replicas and start it again; return how late, in seconds, what it left behind was."""
+    eventually(lambda: both_fire(store, replicas), within=90)
+    process = replicas[goes].process
+    ended_at = store.now()
     if end == "kill":
-        replica.process.kill()
+        process.kill()
     else:
-        replica.process.terminate(within=20)
-    until = ended_at + 2 * SECOND
-    eventually(lambda: all_settled(store, ended_at, until), within=30)
-    replica.process.start()
-    with open_store(store, create=False) as opened:
-        return [
-            (record.published_at - record.fire_time) / SECOND
-            for record in opened.history(since=ended_at, until=until)
-            if record.published_at is not None
-        ]
+        assert process.terminate(within=30) == 0
+    until = ended_at + WATCHED
+    eventually(lambda: all_settled(store, until), within=60)
+    history = list(store.history(since=ended_at - 3 * SECOND, until=until))
+    delays = [
+        (record.published_at - record.fire_time) / SECOND
+        for record in left_behind(history, process.pid, ended_at)
+        if record.published_at is not None
+    ]
+    assert delays
+    process.start()
+    return delays
 
 
-def both_fire(store: str) -> bool:
-    """Whether two replicas are live and firings go out on time, by both."""
-    with open_store(store, create=False) as opened:
-        now = opened.now()
-        recent = [
-            record for record in opened.history(since=now - 2 * SECOND) if record.outcome == "published"
-        ]
-        live = [one for one in opened.replicas() if now - one.heartbeat_at < SECOND]
-    late = [record for record in recent if (record.published_at or now) - record.fire_time > SECOND // 4]
-    return len(live) == 2 and len({record.replica for record in recent}) == 2 and not late
+def both_fire(store: Store, replicas: Sequence[Replica]) -> bool:
+    """Whether these two replicas, and no others, have divided the entries, and neither is behind."""
+    now = store.now()
+    pids = {replica.process.pid for replica in replicas}
+    shares = Counter(last_fired_by(store.history(since=now - 3 * SECOND)).values())
+    return (
+        {one.pid for one in store.replicas()} == pids == shares.keys()
+        and min(shares.values()) >= 5
+        and not (TRIALS and store.overdue(now - SECOND // 4, 1))
+    )
 
 
-def all_settled(store: str, since: int, until: int) -> bool:
-    """Whether every entry has fired, or been accounted for, for all fire times until then."""
-    with open_store(store, create=False) as opened:
-        behind = [record.name for record in opened.entries() if (record.next_fire_time or 0) <= until]
-        open_ones = [one for one in opened.history(since=since, until=until) if one.outcome == "claimed"]
-    return not behind and not open_ones
+def all_settled(store: Store, until: int) -> bool:
+    """Whether every fire time of every entry up to then has its outcome."""
+    behind = any(
+        record.next_fire_time is None or record.next_fire_time <= until for record in store.entries()
+    )
+    return not behind and all(record.outcome != "claimed" for record in store.history(until=until))
+
+
+def left_behind(history: Sequence[HistoryRecord], pid: int, ended_at: int) -> list[HistoryRecord]:
+    """Return what was published after the end, of the entries that the process had fired last before it."""
+    owners = last_fired_by(record for record in history if record.fire_time < ended_at)
+    return [
+        record
+        for record in history
+        if owners.get(record.entry) == pid and (record.published_at or 0) > ended_at
+    ]
+
+
+def last_fired_by(history: Iterable[HistoryRecord]) -> dict[str, int]:
+    """Return the process that published last, for each entry that was published at all."""
+    return {
+        record.entry: int(record.replica.split(":")[1])
+        for record in sorted(history, key=lambda record: record.fire_time)
+        if record.published_at is not None and record.replica is not None
+    }
