@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from qbeat.beat.clock import Clock
@@ -20,12 +21,24 @@ from qbeat.beat.store_time import StoreTime
 from qbeat.schedules.base import SECOND
 from qbeat.schedules.bounds import max_runs_of, runs_left
 from qbeat.store.base import Store
-from qbeat.store.records import AUTO, Claim, Firing, NewFiring, Won
+from qbeat.store.records import AUTO, Claim, Firing, NewFiring, Settlement, Won
 
 logger = logging.getLogger("qbeat")
 
 BROKEN_ENTRY_PAUSE: Final = 60 * SECOND
 """How long an entry whose schedule raises is left alone."""
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A batch of claims that the store is working on."""
+
+    wishes: list[tuple[Tracked, Claim]]
+    claims: list[Claim]
+    settlements: list[Settlement]
+    started: float
+    """By the monotonic clock."""
+    finish: Callable[[], list[Won]]
 
 
 class Claimer:
@@ -52,24 +65,53 @@ class Claimer:
         self._fusion = fusion
         self._observer = observer
 
+    @property
+    def publishes(self) -> bool:
+        """Whether claims push the messages of ordinary entries themselves."""
+        return self._fusion is not None
+
     def claim(self, due: Iterable[Tracked], now: int) -> int:
         """Claim all that is due in one step; publish what was won, read again what was lost.
 
         Returns how many claims were tried.
         """
+        return self.claim_batches([(due, now)])
+
+    def claim_batches(self, batches: Iterable[tuple[Iterable[Tracked], int]]) -> int:
+        """Claim one batch after the other; while the store works on one, the next is made ready.
+
+        Each batch comes with the instant at which it is due. Returns how many claims were tried.
+        """
+        tried = 0
+        under_way: _Begun | None = None
+        for due, now in batches:
+            wishes = self._wishes(due, now)
+            tried += len(wishes)
+            before, outcomes = under_way, self._finish(under_way) if under_way else []
+            under_way = self._begin(wishes) if wishes else None
+            if before:
+                self._take_in(before.wishes, outcomes, before.started)
+        if under_way:
+            self._take_in(under_way.wishes, self._finish(under_way), under_way.started)
+        return tried
+
+    def _wishes(self, due: Iterable[Tracked], now: int) -> list[tuple[Tracked, Claim]]:
         if self._fusion is not None:
             self._fusion.refresh()
-        wishes = [(tracked, claim) for tracked in due if (claim := self._wish(tracked, now)) is not None]
-        if not wishes:
-            return 0
+        return [(tracked, claim) for tracked in due if (claim := self._wish(tracked, now)) is not None]
+
+    def _begin(self, wishes: list[tuple[Tracked, Claim]]) -> _Begun:
         started = self._clock.monotonic()
         settlements = self._dispatcher.settlements_to_claim_with()
         claims = [claim for _, claim in wishes]
-        won = self._store.claim(claims, settlements, replica=self._holder.name)
-        self._dispatcher.claimed_with(settlements)
-        self._observer.claimed(claims, won, self._time.now())
-        self._take_in(wishes, won, started)
-        return len(wishes)
+        finish = self._store.begin_claim(claims, settlements, replica=self._holder.name)
+        return _Begun(wishes, claims, settlements, started, finish)
+
+    def _finish(self, begun: _Begun) -> list[Won]:
+        outcomes = begun.finish()
+        self._dispatcher.claimed_with(begun.settlements)
+        self._observer.claimed(begun.claims, outcomes, self._time.now())
+        return outcomes
 
     def close(self) -> None:
         """Let go of what claiming has opened."""

@@ -86,7 +86,8 @@ class Roster:
         """Note that this replica has moved an entry's cursor and fired it ``runs`` times."""
         tracked.cursor, tracked.next_fire_time, tracked.due_at = cursor, next_fire_time, due_at
         tracked.runs += runs
-        self._place(tracked)
+        # Whether it is in the share was found out when it was read, and again when the shares changed.
+        self._timeline.place(tracked.uid, due_at if tracked.fresh else None)
 
     def postpone(self, tracked: Tracked, until: int) -> None:
         """Look at an entry again at ``until``, and do not let a sweep find it before."""

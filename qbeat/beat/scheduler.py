@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -33,7 +33,7 @@ from qbeat.beat.publishing.fused import Fusion
 from qbeat.beat.registry import Registry
 from qbeat.beat.replicas import Shares, generations
 from qbeat.beat.retention import Keep, Retention
-from qbeat.beat.roster import Roster
+from qbeat.beat.roster import Roster, Tracked
 from qbeat.beat.store_time import StoreTime
 from qbeat.beat.timings import Timings
 from qbeat.schedules.base import SECOND
@@ -46,6 +46,8 @@ OFFSET_STEP: Final = 10
 """Milliseconds by which a clock's offset has to change to be told anew."""
 BATCH: Final = 500
 """Entries claimed in one step: a burst delays whatever is due next by no more than one such step."""
+BURST: Final = 0.05
+"""Seconds for which one tick goes on to claim batches, before it looks after everything else."""
 
 
 class Scheduler:
@@ -218,14 +220,22 @@ class Scheduler:
     # --- firing
 
     def _fire_due(self) -> None:
-        """Claim due entries of this replica's share, a batch, and publish what was won."""
-        now = self._time.now()
-        due = self._roster.take_due(now, min(BATCH, self._dispatcher.room))
-        stale = [tracked.entry.name for tracked in due if not tracked.fresh]
-        if stale:
-            # They were somebody else's until now: read how far they have come, then they are due or not.
-            self._roster.follow(self._store.entries(stale))
-        self._claimer.claim([tracked for tracked in due if tracked.fresh], now)
+        """Claim due entries of this replica's share, and publish what was won."""
+        self._claimer.claim_batches(self._batches())
+
+    def _batches(self) -> Iterator[tuple[list[Tracked], int]]:
+        """Take what is due off the timeline, a batch at a time; only one where it has to be published then."""
+        until = self._clock.monotonic() + BURST
+        while True:
+            now = self._time.now()
+            due = self._roster.take_due(now, min(BATCH, self._dispatcher.room))
+            stale = [tracked.entry.name for tracked in due if not tracked.fresh]
+            if stale:
+                # They were somebody else's until now: read how far they have come, then they are due or not.
+                self._roster.follow(self._store.entries(stale))
+            yield [tracked for tracked in due if tracked.fresh], now
+            if len(due) < BATCH or not self._claimer.publishes or self._clock.monotonic() >= until:
+                return
 
     def _sweep_overdue(self) -> None:
         """Claim what is overdue in the store: left behind by a silent replica, or missed by a timeline."""

@@ -40,13 +40,12 @@ class Timeline:
     def take_due(self, now: int, limit: int) -> list[str]:
         """Take out and return at most ``limit`` entries that are due at ``now``, the longest due first."""
         taken: list[str] = []
-        while len(taken) < limit:
-            due_at = self.next_due()
-            if due_at is None or due_at > now:
-                break
-            _, uid = heapq.heappop(self._heap)
-            del self._due[uid]
-            taken.append(uid)
+        heap, due = self._heap, self._due
+        while heap and heap[0][0] <= now and len(taken) < limit:
+            due_at, uid = heapq.heappop(heap)
+            if due.get(uid) == due_at:
+                del due[uid]
+                taken.append(uid)
         return taken
 
     def _compact(self) -> None:

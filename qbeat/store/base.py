@@ -11,7 +11,7 @@ others. Every call has a timeout. A store is used by one thread at a time.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -103,6 +103,17 @@ class Store(ABC):
         ``claimed`` by ``replica`` (and to ``total_run_count``; the last one becomes ``last_fire_time``) and
         writes the skips to the history. Two claims of one entry in a batch are two tries in their order.
         """
+
+    def begin_claim(
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement] = (), *, replica: str
+    ) -> Callable[[], list[Won]]:
+        """Begin what ``claim`` does; the function returned waits for its end, once, and returns its result.
+
+        A store that can do so works on it in the meantime, and takes other calls; with the others all is done
+        by now. Either of the two calls raises what ``claim`` raises.
+        """
+        won = self.claim(claims, settlements, replica=replica)
+        return lambda: won
 
     @abstractmethod
     def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:

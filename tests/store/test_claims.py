@@ -57,6 +57,18 @@ def test_a_won_claim_puts_its_firings_into_the_outbox(store: Store, clock: Clock
         assert (record.claimed_at, record.replica, record.attempt) == (clock.now, "r1", 1)
 
 
+def test_a_store_takes_other_calls_while_a_claim_is_under_way(store: Store) -> None:
+    create(store, entry("a"), entry("b"))
+    finish = store.begin_claim([claim_of(read(store, "a"), 10)], replica="r1")
+    assert store.claim([claim_of(read(store, "b"), 10)], replica="r1") == [Won.YES]
+    assert finish() == [Won.YES]
+    assert [read(store, name).total_run_count for name in "ab"] == [1, 1]
+
+
+def test_a_claim_that_was_begun_and_changes_nothing_ends_with_nothing(store: Store) -> None:
+    assert store.begin_claim([], replica="r1")() == []
+
+
 def test_a_won_claim_writes_its_skips_to_the_history(store: Store, clock: Clock) -> None:
     create(store, entry())
     skips = (skip(1, 5, 3, "coalesced"), skip(7, 9, None, "missed"))

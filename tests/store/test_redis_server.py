@@ -181,6 +181,23 @@ def test_reads_survive_a_connection_that_is_cut(
         assert read(store).name == "a"
 
 
+def test_a_claim_under_way_on_a_connection_that_is_cut_is_no_more_known(
+    redis_server: RedisServer, redis_url: str, start_proxy: Callable[[int], TcpProxy]
+) -> None:
+    proxy = start_proxy(redis_server.port)
+    with open_store(proxy.url(redis_url)) as store:
+        create(store, entry())
+        claim = claim_of(read(store), 10)
+        proxy.freeze()
+        finish = store.begin_claim([claim], replica="r1")
+        proxy.drop()
+        with pytest.raises(StoreUnavailable):
+            finish()
+        proxy.restore()
+        (won,) = store.claim([claim_of(read(store), 20)], replica="r1")
+        assert won is not Won.LOST
+
+
 def test_a_redis_that_answers_nothing_is_given_up_in_time(
     redis_server: RedisServer, redis_url: str, start_proxy: Callable[[int], TcpProxy]
 ) -> None:

@@ -65,6 +65,20 @@ class TimedStore(Store):
     ) -> list[Won]:
         return self._timed("claim", lambda: self._store.claim(claims, settlements, replica=replica))
 
+    def begin_claim(
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement] = (), *, replica: str
+    ) -> Callable[[], list[Won]]:
+        started = time.perf_counter()
+        finish = self._store.begin_claim(claims, settlements, replica=replica)
+
+        def timed() -> list[Won]:
+            try:
+                return finish()
+            finally:
+                self._seconds.add([time.perf_counter() - started], "claim")
+
+        return timed
+
     def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:
         self._timed("settle", lambda: self._store.settle(settlements, releases))
 

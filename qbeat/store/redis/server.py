@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -48,6 +49,24 @@ class Server:
         except errors.NoScriptError:
             return self.command("EVAL", script.text, *tail, repeat=repeat)
 
+    def begin(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Callable[[], Any]:
+        """Send what ``run`` sends; the function returned waits for the answer, once, and returns it."""
+        tail = (len(keys), *keys, *arguments)
+        pool = self._node.connection_pool
+        with self._explained():
+            connection = _connection_of(pool)
+            with _used(connection, pool, keep=True):
+                connection.send_command("EVALSHA", script.digest, *tail)
+
+        def finish() -> Any:
+            try:
+                with self._explained(), _used(connection, pool):
+                    return connection.read_response()
+            except errors.NoScriptError:
+                return self.command("EVAL", script.text, *tail)
+
+        return finish
+
     def command(self, *command: Argument, repeat: bool = False) -> Any:
         """Send one command; ``StoreError`` if that fails."""
         try:
@@ -65,7 +84,7 @@ class Server:
         self._home.connection_pool.disconnect()
 
     def _ask(self, *command: Argument, repeat: bool) -> Any:
-        try:
+        with self._explained():
             try:
                 return self._follow(command)
             except errors.ConnectionError as error:
@@ -73,6 +92,12 @@ class Server:
                 if not repeat or _is_an_answer(error):
                     raise
                 return self._follow(command)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what redis-py raises into a ``StoreError``; a missing script goes through as it is."""
+        try:
+            yield
         except errors.NoScriptError:
             raise
         except (redis.RedisError, OSError) as error:
@@ -102,6 +127,31 @@ class Server:
         if self._node is not self._home:
             self._node.connection_pool.disconnect()
             self._node = self._home
+
+
+def _connection_of(pool: Any) -> Any:
+    """Take a connection out of a pool; redis-py before 5.3 wants to hear what for, later ones warn of it."""
+    try:
+        return pool.get_connection()
+    except TypeError:
+        return pool.get_connection("EVALSHA")
+
+
+@contextmanager
+def _used(connection: Any, pool: Any, *, keep: bool = False) -> Iterator[None]:
+    """Give a connection back to its pool in the end, or only after an error; closed if it broke on the way."""
+    try:
+        yield
+    except errors.ResponseError:
+        keep = False
+        raise
+    except BaseException:
+        connection.disconnect()
+        keep = False
+        raise
+    finally:
+        if not keep:
+            pool.release(connection)
 
 
 def _moved_to(error: errors.ResponseError) -> tuple[str, int] | None:

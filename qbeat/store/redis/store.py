@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Self
 
 from qbeat.store.base import MAX_BATCH, Store, StoreUnusable
@@ -129,14 +130,19 @@ class RedisStore(Store):
     def claim(
         self, claims: Sequence[Claim], settlements: Sequence[Settlement] = (), *, replica: str
     ) -> list[Won]:
+        return self.begin_claim(claims, settlements, replica=replica)()
+
+    def begin_claim(
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement] = (), *, replica: str
+    ) -> Callable[[], list[Won]]:
         check_claims(claims)
         check_length(settlements)
         if not claims and not settlements:
-            return []
+            return list
         uids, packed, lists = pack_claims(claims)
         keys = (*self._keys, *lists)
-        won = self._write("claim", replica, pack_settlements(settlements), uids, packed, keys=keys)
-        return [_WON[letter] for letter in won]
+        finish = self._begin("claim", replica, pack_settlements(settlements), uids, packed, keys=keys)
+        return lambda: [_WON[letter] for letter in finish()]
 
     def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:
         check_length(settlements)
@@ -204,15 +210,36 @@ class RedisStore(Store):
         """Send a command that only reads, about one of the store's keys."""
         return self._server.command(command, self._key[key], *arguments, repeat=True)
 
-    def _write(self, verb: str, *arguments: Argument, keys: Sequence[str] | None = None) -> Any:
-        return self._run(verb, arguments, self._keys if keys is None else keys, repeat=False)
+    def _write(self, verb: str, *arguments: Argument) -> Any:
+        return self._run(verb, arguments, self._keys, repeat=False)
 
     def _run(self, verb: str, arguments: Sequence[Argument], keys: Sequence[str], *, repeat: bool) -> Any:
-        now = "" if self._clock is None else self._clock()
+        with self._refilled_if_emptied():
+            return self._server.run(script(verb), keys, (self._time(), VERSION, *arguments), repeat=repeat)
+
+    def _begin(self, verb: str, *arguments: Argument, keys: Sequence[str]) -> Callable[[], Any]:
+        """Send a script that writes; the function returned waits for its answer."""
+        if self._nature.is_clustered:  # where the answer may be that the keys are elsewhere
+            answer = self._run(verb, arguments, keys, repeat=False)
+            return lambda: answer
+        finish = self._server.begin(script(verb), keys, (self._time(), VERSION, *arguments))
+
+        def finished() -> Any:
+            with self._refilled_if_emptied():
+                return finish()
+
+        return finished
+
+    def _time(self) -> Argument:
+        return "" if self._clock is None else self._clock()
+
+    @contextmanager
+    def _refilled_if_emptied(self) -> Iterator[None]:
+        """Make an emptied store anew: the caller hears of it, and finds a new one when it tries again."""
         try:
-            return self._server.run(script(verb), keys, (now, VERSION, *arguments), repeat=repeat)
+            yield
         except StoreEmptied:
-            if self._create:  # the caller hears of it, and finds a new store when it tries again
+            if self._create:
                 prepare(self._server, self._keys, create=True)
             raise
 
