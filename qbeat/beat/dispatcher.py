@@ -122,7 +122,8 @@ class Dispatcher:
         if full and ours:
             self.check_outbox_now()
         elif foreign and not ours:
-            self._leave_outbox_to_others(monotonic)
+            # Those who can publish it look more often.
+            self._next_outbox_check = monotonic + self._timings.live_within
         self.publish(
             [(firing, entry) for firing in ours if (entry := self._publishable(firing)) is not None],
             monotonic,
@@ -149,7 +150,7 @@ class Dispatcher:
 
     def settle(self) -> None:
         """Write how firings ended."""
-        wrote = bool(self._settlements or self._releases)
+        ended = bool(self._settlements)
         while self._settlements or self._releases:
             settlements, releases = self._settlements[:MAX_BATCH], self._releases[:MAX_BATCH]
             self._store.settle(settlements, releases)
@@ -157,7 +158,7 @@ class Dispatcher:
             del self._settlements[: len(settlements)]
             del self._releases[: len(releases)]
         self._unsettled_since = None
-        if wrote:
+        if ended:
             self._look_if_blocked()
 
     def waits(self) -> list[float]:
@@ -240,11 +241,6 @@ class Dispatcher:
                 self._note(Release(*slot, firing.attempt, not_before=0, uncertain=firing.uncertain))
             else:
                 self._note(Settlement(*slot, "skipped", reason="superseded"))
-
-    def _leave_outbox_to_others(self, monotonic: float) -> None:
-        """Look again only when those who can publish what is there have had the time for it."""
-        self._next_outbox_check = monotonic + self._timings.live_within
-        self._look_after_settling = False
 
     def _look_if_blocked(self) -> None:
         """Look into the outbox again if something waits there for what has just been settled."""

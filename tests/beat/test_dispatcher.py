@@ -42,6 +42,21 @@ def test_a_backlog_goes_out_though_another_replicas_firings_lie_in_between(world
     assert world.broker.fire_times("a")[: len(ours)] == ours
 
 
+def test_what_waits_for_firings_under_way_goes_out_with_their_end(world: World) -> None:
+    replica = world.start(entry("a", 1))
+    other = world.start(entry("b", 1))
+    world.run(0.1)
+    other.crash()
+    ours = leave_in_outbox(world, "a", range(1, 6))
+    leave_in_outbox(world, "b", range(1, 6))
+    replica.publisher.holding = True
+    world.run(1.5)
+    assert 0 < len(world.broker.fire_times("a")) < len(ours)
+    replica.publisher.holding = False
+    world.run(0.2)
+    assert world.broker.fire_times("a")[: len(ours)] == ours
+
+
 def test_what_another_replica_has_the_definition_of_is_left_to_it(world: World) -> None:
     world.start(entry("a", 60))
     other = world.start(entry("b", 1))

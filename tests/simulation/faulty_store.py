@@ -189,6 +189,12 @@ class FaultyStore(Store):
             if holder != me and now - since <= stale_after:
                 self._ledger.errors.append(f"{me} takes over what {holder} has held for {now - since} µs")
         self._hold(slots)
+        if taken:
+            start = self._process.world.start
+            told = ", ".join(
+                f"{firing.uid[:4]} {(firing.fire_time - start) / SECOND:.3f}" for firing in taken
+            )
+            self._process.world.tell(me, f"takes over {told}")
         return taken
 
     def _leave(self, replica: str) -> None:
