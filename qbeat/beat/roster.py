@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from qbeat.beat.entries import Entry
@@ -71,6 +71,10 @@ class Roster:
     def take_due(self, now: int, limit: int) -> list[Tracked]:
         """Take at most ``limit`` due entries of the share off the timeline."""
         return [self._tracked[uid] for uid in self._timeline.take_due(now, limit)]
+
+    def by_due(self) -> Iterator[Tracked]:
+        """Yield the entries of the share as they are now, more or less in the order in which they are due."""
+        return (tracked for uid in self._timeline.uids() if (tracked := self._tracked.get(uid)) is not None)
 
     def next_due(self) -> int | None:
         """Return when the next entry of the share is due."""

@@ -36,6 +36,7 @@ from qbeat.beat.retention import Keep, Retention
 from qbeat.beat.roster import Roster, Tracked
 from qbeat.beat.store_time import StoreTime
 from qbeat.beat.timings import Timings
+from qbeat.beat.warmup import Warmup
 from qbeat.schedules.base import SECOND
 from qbeat.store.base import Store
 from qbeat.store.records import EntryRecord, Pulse, ReplicaRecord
@@ -97,6 +98,7 @@ class Scheduler:
             fusion=fusion,
             observer=observer,
         )
+        self._warmup = Warmup(fusion, self._roster, clock)
         self._retention = Retention(store, keep or Keep(), clock, self._time.now)
         self._declared = False
         self._loaded = False
@@ -160,7 +162,10 @@ class Scheduler:
             self._sweep_overdue()
             self._dispatcher.work_off_outbox()
         self._dispatcher.settle_in_time()
-        self._retention.work(lull=self._lull())
+        lull = self._lull()
+        self._retention.work(lull=lull)
+        if not self.waits_for_broker:
+            self._warmup.work(lull=lull)
         return self._wait()
 
     # --- what others do
@@ -194,6 +199,7 @@ class Scheduler:
         if reconcile(records, self._live, self._time.now()):
             records = self._store.entries()
         self._roster.reset(records)
+        self._warmup.restart()
         # Whatever was written since the heartbeat is read again with the next one.
         self._change = pulse.change
         self._declared = self._loaded = True
@@ -278,6 +284,8 @@ class Scheduler:
         monotonic = self._clock.monotonic()
         waits = [self._timings.max_wait, self._next_heartbeat - monotonic, self._retention.wait()]
         waits += self._dispatcher.waits()
+        if not self.waits_for_broker:
+            waits.append(self._warmup.wait(lull=self._lull()))
         if self._dispatcher.ready and self._dispatcher.room:
             waits.append(self._next_sweep - monotonic)
             next_due = self._roster.next_due()

@@ -37,6 +37,10 @@ class Timeline:
             heapq.heappop(self._heap)
         return None
 
+    def uids(self) -> list[str]:
+        """Return all entries, more or less in the order in which they are due: as they lie in the heap."""
+        return [uid for due_at, uid in self._heap if self._due.get(uid) == due_at]
+
     def take_due(self, now: int, limit: int) -> list[str]:
         """Take out and return at most ``limit`` entries that are due at ``now``, the longest due first."""
         taken: list[str] = []

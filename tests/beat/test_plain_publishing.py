@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import celery.beat
 import pytest
 from celery import Celery, Task
 from celery.beat import BeatLazyFunc
-from kombu.entity import Exchange, Queue
 
 from qbeat.beat.publishing.base import Verdict
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender
+from tests.beat.declaring import OPTIONS, SETTINGS, app_with, nothing
 from tests.beat.publishing import KeepOff, no_sleeping
 from tests.beat.wire import body, comparable, entries_of, instant, job, lists, send_as_celery
 from tests.servers import RedisServer
@@ -24,29 +25,11 @@ MakeApp = Callable[..., Celery]
 Send = Callable[..., tuple[Verdict, str | None]]
 
 
-def add(x: int = 0, y: int = 0) -> int:
-    return x + y
-
-
-def nothing() -> None: ...
-
-
 @pytest.fixture
 def make_app(redis_url: str) -> MakeApp:
     """An app on the session's Redis with some tasks and one entry ``feed``."""
 
-    def make(entry: Mapping[str, Any] | None = None, **settings: Any) -> Celery:
-        app = Celery("tasks", broker=redis_url, set_as_current=False)
-        app.conf.update(settings)
-        app.task(add, name="tasks.add", shared=False)
-        app.task(nothing, name="tasks.urgent", priority=3, queue="urgent", expires=60, shared=False)
-        app.task(nothing, name="tasks.quiet", ignore_result=True, shared=False)
-        app.task(nothing, name="tasks.limited", time_limit=7, soft_time_limit=5, shared=False)
-        app.conf.beat_schedule = {"feed": {"task": "tasks.add", "schedule": 60, **(entry or {})}}
-        app.finalize()
-        return app
-
-    return make
+    return partial(app_with, redis_url)
 
 
 @pytest.fixture(params=[PlainSender, MarkedSender])
@@ -57,6 +40,7 @@ def send(request: pytest.FixtureRequest) -> Iterator[Send]:
     def send_one(app: Celery, name: str = "feed", number: int = 0) -> tuple[Verdict, str | None]:
         sender = senders.setdefault(id(app), request.param(app, PlainScheduler(app)))
         [answer] = sender.send([job(entries_of(app)[name], number)])
+        assert answer is not None
         return answer
 
     yield send_one
@@ -74,65 +58,11 @@ def assert_same_wire(app: Celery, send: Send, redis: RedisServer) -> None:
     assert comparable(ours) == comparable(theirs)
 
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "args": {"args": ("two", [3.5, None, {"x": True}])},
-    "kwargs": {"kwargs": {"x": "ä€", "y": '"quoted" %s %(x)s'}},
-    "many args": {"args": (list(range(500)), "x" * 5000)},
-    "unregistered task": {"task": "elsewhere.task", "args": (1,)},
-    "options of the task": {"task": "tasks.urgent"},
-    "ignored result": {"task": "tasks.quiet"},
-    "time limits of the task": {"task": "tasks.limited"},
-    "priority": {"options": {"priority": 6}},
-    "queue": {"options": {"queue": "low"}},
-    "routing key": {"options": {"routing_key": "low.key"}},
-    "headers": {"options": {"headers": {"x-trace": "1", "nested": {"a": [1]}}}},
-    "expires in seconds": {"options": {"expires": 120}},
-    "expires at an instant": {"options": {"expires": datetime(2036, 1, 1, tzinfo=UTC)}},
-    "countdown": {"options": {"countdown": 30}},
-    "eta": {"options": {"eta": datetime(2036, 1, 1, tzinfo=UTC)}},
-    "serializer": {"options": {"serializer": "pickle"}},
-    "compression": {"options": {"compression": "zlib"}},
-    "shadow": {"options": {"shadow": "another name"}},
-    "time limits": {"options": {"time_limit": 7, "soft_time_limit": 5}},
-    "retries": {"options": {"retries": 2}},
-    "delivery mode": {"options": {"delivery_mode": 1}},
-    "reply to": {"options": {"reply_to": "somewhere"}},
-    "unknown option": {"options": {"zzz": "1"}},
-    "policies": {"options": {"queue": "low", "qbeat": {"catch_up": "all"}}},
-    "link": {"options": {"link": {"task": "tasks.add", "args": [1], "kwargs": {}, "options": {}, "subtask_type": None, "immutable": False}}},
-    "stamps": {"options": {"stamped_headers": ["one"], "one": "value"}},
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("entry", OPTIONS.values(), ids=OPTIONS.keys())
 def test_the_message_is_celerys_own(
     make_app: MakeApp, send: Send, redis_server: RedisServer, entry: Mapping[str, Any]
 ) -> None:
     assert_same_wire(make_app(entry), send, redis_server)
-
-
-SETTINGS: dict[str, dict[str, Any]] = {
-    "default queue": {"task_default_queue": "other"},
-    "default priority": {"task_default_priority": 5},
-    "queues": {
-        "task_queues": [Queue("low", Exchange("ex", "topic"), routing_key="low.#")],
-        "task_routes": {"tasks.*": {"queue": "low", "routing_key": "low.x"}},
-        "task_default_queue": "low",
-    },
-    "routes": {"task_routes": {"tasks.*": {"queue": "low", "priority": 4}}},
-    "protocol 1": {"task_protocol": 1},
-    "serializer": {"task_serializer": "pickle"},
-    "compression": {"task_compression": "gzip"},
-    "annotations": {"task_annotations": {"tasks.add": {"priority": 6, "rate_limit": "10/m"}}},
-    "time zone": {"timezone": "Asia/Shanghai"},
-    "no utc": {"timezone": "Asia/Shanghai", "enable_utc": False},
-    "priority steps": {"broker_transport_options": {"priority_steps": [0, 1, 2], "sep": ":"}},
-    "key prefix": {"broker_transport_options": {"global_keyprefix": "pfx:"}},
-    "stored arguments": {"result_extended": True},
-    "sent events": {"task_send_sent_event": True, "task_default_queue": "q"},
-    "long texts": {"argsrepr_maxsize": 20},
-}
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())

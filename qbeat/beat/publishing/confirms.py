@@ -44,11 +44,12 @@ class Window:
     def wait(self, timeout: float) -> None:
         """Wait until all are answered; raises ``TimeoutError`` after ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
-        while self._waiting:
-            rest = deadline - time.monotonic()
-            if rest <= 0:
-                raise TimeoutError(f"no confirmation within {timeout:g} s")
-            self._connection.drain_events(timeout=rest)
+        try:
+            while self._waiting:
+                # Zero would ask for what is there already, less than that raises another error.
+                self._connection.drain_events(timeout=max(0, deadline - time.monotonic()))
+        except TimeoutError:
+            raise TimeoutError(f"no confirmation within {timeout:g} s") from None
 
     @property
     def unanswered(self) -> frozenset[str]:

@@ -34,7 +34,20 @@ class Fusion:
 
     def message(self, entry: Entry, uid: str, fire_time: int, task_id: str) -> Message | None:
         """Return the message of a firing, or ``None`` if it has to go the plain way."""
-        return self._templates.message(entry, uid, task_id, _iso(fire_time))
+        try:
+            return self._templates.message(entry, uid, task_id, _iso(fire_time))
+        except Exception as error:  # noqa: BLE001 - each transport has its own errors
+            # The broker is away, so no message can be tried out; the publisher, or the claim, will say so.
+            logger.debug("%s goes the plain way this time: %s", entry.name, error)
+            return None
+
+    def get_ready(self, entry: Entry, uid: str) -> bool:
+        """Make ahead what all messages of an entry have in common; return whether to go on with others."""
+        try:
+            return self._templates.get_ready(entry, uid)
+        except Exception as error:  # noqa: BLE001 - each transport has its own errors
+            logger.debug("No message is made ahead now: %s", error)
+            return False
 
     def close(self) -> None:
         """Let go of the connection that templates are tried out on."""

@@ -61,12 +61,17 @@ class MarkedSender(PlainSender):
         self._push = client.register_script(_SCRIPT)
 
     def render(self, job: Job) -> Sequence[Message]:
-        """Return the messages that Kombu would have pushed for a job; raises ``ValueError`` if it cannot."""
+        """Return the messages that Kombu would have pushed for a job.
+
+        Raises ``ValueError`` if there are none, ``ConnectionError`` while the broker is away.
+        """
         self.connect()
         rendered: list[Rendered] = []
         answer = self._render(job, rendered)
         if answer is not None:
-            raise ValueError(answer[1] or "it sends no message to a queue")
+            verdict, error = answer
+            away = verdict in {Verdict.UNSENT, Verdict.UNCERTAIN}
+            raise (ConnectionError if away else ValueError)(error or "it sends no message to a queue")
         return rendered[0].messages
 
     def send(self, jobs: Sequence[Job]) -> list[Answer]:

@@ -8,13 +8,13 @@ wants to see each firing, is left to the plain way.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from celery import Celery
 from kombu.utils.json import dumps
@@ -28,10 +28,13 @@ from qbeat.store.records import Message
 logger = logging.getLogger("qbeat.publishing")
 
 Render = Callable[[Job], Sequence[Message]]
-"""Renders a job the plain way, into the messages that Kombu would have pushed."""
+"""Renders a job the plain way, into the messages that Kombu would have pushed.
+
+It raises ``ValueError`` for a job that has no such messages, anything else if it cannot tell now.
+"""
 
 MAX_REMEMBERED: Final = 250_000
-"""Entries whose arguments are kept ready; when there are more, the memory starts anew."""
+"""Entries whose arguments are kept ready; those of others are made for each firing."""
 
 _MARK: Final = "\ufdd0{}\ufdd0"
 """Stands for what is filled in; made of a code point that no text may use."""
@@ -60,8 +63,8 @@ class Template:
     """What stands between the gaps."""
     arrange: Callable[[tuple[str, ...]], tuple[str, ...]]
     """Takes what is filled in, followed by ``texts``, and returns the payload's pieces in their order."""
-    embed: Mapping[str, Any]
-    """Callbacks and the like, the third part of each body."""
+    embed: str
+    """Callbacks and the like, the third part of each body, as JSON."""
 
     def fill(self, parts: Parts, task_id: str, fire_time: str) -> str:
         """Return the payload of one firing. The delivery tag, which must be unique, is the task id too."""
@@ -103,28 +106,35 @@ class Templates:
         _, template, parts = known
         return Message(template.key, template.fill(parts, task_id, at))
 
+    def get_ready(self, entry: Entry, uid: str) -> bool:
+        """Make ahead what all messages of an entry have in common; return whether there is room for more."""
+        if entry.name not in self._parts:
+            self._prepare(entry, uid)
+        return len(self._parts) < MAX_REMEMBERED
+
     def _prepare(self, entry: Entry, uid: str) -> tuple[Entry, Template, Parts] | None:
         if not self._enabled or not is_ordinary(self._app, entry):
             return None
-        name = entry.task, json.dumps(entry.options, sort_keys=True)
+        name = entry.task, json.dumps(entry.options, sort_keys=True) if entry.options else ""
         if name not in self._classes:
             self._classes[name] = self._learn(entry, uid)
         template = self._classes[name]
         if template is None:
             return None
-        if len(self._parts) >= MAX_REMEMBERED:
-            self._parts.clear()
-        found = self._parts[entry.name] = entry, template, self._parts_of(entry, template.embed)
+        found = entry, template, self._parts_of(entry, template.embed)
+        if len(self._parts) < MAX_REMEMBERED or entry.name in self._parts:
+            self._parts[entry.name] = found
         return found
 
-    def _parts_of(self, entry: Entry, embed: Mapping[str, Any]) -> Parts:
+    def _parts_of(self, entry: Entry, embed: str) -> Parts:
         # Plain data, so the encoder of the standard library writes what Kombu's would, in a fifth of the time.
         args, kwargs = list(entry.args) or (), dict(entry.kwargs)
-        body = base64.b64encode(json.dumps((args, kwargs, embed)).encode()).decode()
+        amqp = self._app.amqp
+        body = f"[{json.dumps(args)}, {json.dumps(kwargs) if kwargs else '{}'}, {embed}]".encode()
         return Parts(
-            body=f'"{body}"',
-            args=json.dumps(self._text(args, self._app.amqp.argsrepr_maxsize)),
-            kwargs=json.dumps(self._text(kwargs, self._app.amqp.kwargsrepr_maxsize)),
+            body=f'"{b64encode(body).decode()}"',
+            args=json.dumps(self._text(args, amqp.argsrepr_maxsize)),
+            kwargs=json.dumps(self._text(kwargs, amqp.kwargsrepr_maxsize)) if kwargs else '"{}"',
             name=json.dumps(entry.name),
         )
 
@@ -165,7 +175,7 @@ def _template(message: Message) -> Template:
     headers, properties = data["headers"], data["properties"]
     if headers["eta"] or headers["expires"] or properties["body_encoding"] != "base64":
         raise ValueError("its message depends on the moment, or has an encoding of its own")
-    _, _, embed = json.loads(base64.b64decode(data["body"]))
+    _, _, embed = json.loads(b64decode(data["body"]))
     data["body"] = _MARK.format("body")
     headers.update(
         id=_MARK.format("id"),
@@ -183,7 +193,7 @@ def _template(message: Message) -> Template:
         text = text.replace(dumps(_MARK.format(gap)), f'"{_CUT}{gap}{_CUT}"')
     texts, gaps = text.split(_CUT)[::2], text.split(_CUT)[1::2]
     order = [place for number, gap in enumerate(gaps) for place in (len(_GAPS) + number, _GAPS[gap])]
-    return Template(message.key, tuple(texts), itemgetter(*order, len(_GAPS) + len(gaps)), embed)
+    return Template(message.key, tuple(texts), itemgetter(*order, len(_GAPS) + len(gaps)), json.dumps(embed))
 
 
 def _with_tag(payload: str, task_id: str) -> str:
