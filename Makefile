@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 DEMO_ARGS ?=
 SEEDS ?= 20000
 PYTEST_ARGS ?= -n 2 --dist loadgroup
+# make bench CASE="burst rabbitmq" ENTRIES=1000 WRITE=docs/benchmarks.md
+CASE ?=
+BENCH_ARGS = $(if $(ENTRIES),--entries $(ENTRIES)) $(if $(REPEATS),--repeats $(REPEATS)) \
+	$(if $(SECONDS),--seconds $(SECONDS)) $(if $(WRITE),--write $(WRITE))
 
 UV := $(shell command -v uv)
 # The first Python that is new enough; `make test PYTHON=python3.13` chooses another.
@@ -15,7 +19,7 @@ EXTRAS = $(shell $(BIN)/python -c 'import tomllib; \
 INSTALL = $(if $(UV),$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions torture lint format servers check-wheel clean
+.PHONY: help demo test test-versions torture bench lint format servers check-wheel clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +35,10 @@ torture: $(VENV)/.develops ## simulated histories by the thousand: make torture 
 
 test-versions: servers ## the end-to-end tests against each Celery, on each Python that is here
 	@tests/run_versions
+
+bench: servers ## compare qbeat with its rivals: make bench CASE=burst ENTRIES=10000
+	@$(MAKE) --no-print-directory VENV=$(VENV)-bench $(VENV)-bench/.compares
+	$(VENV)-bench/bin/python -m tests.benchmarks $(CASE) $(BENCH_ARGS)
 
 lint: $(VENV)/.develops ## style, types and import rules alone
 	$(BIN)/ruff check .
@@ -49,7 +57,7 @@ check-wheel: $(VENV)/.develops ## build the wheel, install it elsewhere and run 
 	$(BIN)/python -m pytest tests/packaging
 
 clean: ## remove everything that the other targets made
-	rm -rf $(VENV) $(VENV)-versions build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .qbeat-demo
+	rm -rf $(VENV) $(VENV)-versions $(VENV)-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .qbeat-demo
 	find qbeat tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say what .venv holds: qbeat alone, or also what its developers need.
@@ -60,6 +68,11 @@ $(VENV)/.runs: pyproject.toml | $(BIN)/python
 $(VENV)/.develops: pyproject.toml | $(BIN)/python
 	$(INSTALL) --editable '.[$(EXTRAS)]' --group test --group lint
 	@touch $@ $(VENV)/.runs
+
+# A place of its own for those with whom qbeat is compared.
+$(VENV)/.compares: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[postgresql]' --group bench
+	@touch $@
 
 # Without uv: a pip that knows dependency groups.
 $(BIN)/python:

@@ -1,0 +1,109 @@
+"""How late firings come, and how many, where a thousand of a hundred thousand entries are due each second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import quantiles
+from typing import Final
+
+from tests.benchmarks.bursts import await_first
+from tests.benchmarks.contenders import CELERY_BEAT, QBEAT_ON_REDIS, REDBEAT, Contender
+from tests.benchmarks.load import Load
+from tests.benchmarks.places import emptied
+from tests.benchmarks.processes import cpu_seconds
+from tests.benchmarks.queues import RedisQueue, number_of
+from tests.benchmarks.results import Part, Row, Sizes, at_least, at_most
+from tests.servers import RedisServer
+
+ENTRIES: Final = 100_000
+EVERY: Final = 100
+"""Seconds between an entry's fire times: a hundredth of the entries is due each second."""
+SECONDS: Final = 60.0
+RIVAL_SECONDS: Final = 30.0
+GRACE: Final = 1.0
+"""Seconds after the last fire time in which a message still counts as delivered."""
+HERALD: Final = 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """Milliseconds between each fire time and the message's arrival, how many should have come, CPU each."""
+
+    late: Sequence[float]
+    expected: int
+    cpu_each: float
+
+    @property
+    def share(self) -> float:
+        """How much of what was due arrived, in percent."""
+        return 100 * len(self.late) / self.expected
+
+    def percentile(self, number: int) -> float | None:
+        return quantiles(self.late, n=100, method="inclusive")[number - 1] if len(self.late) > 1 else None
+
+
+def run(sizes: Sizes) -> Part:
+    """Compare qbeat with Celery's own beat and with RedBeat."""
+    entries, seconds = sizes.entries_or(ENTRIES), sizes.seconds_or(SECONDS)
+    with RedisServer() as redis:
+        ours = _lateness(QBEAT_ON_REDIS, redis, entries, seconds)
+        rivals = {
+            rival.name: _lateness(rival, redis, entries, min(seconds, RIVAL_SECONDS))
+            for rival in (CELERY_BEAT, REDBEAT)
+            if rival.is_here
+        }
+    rows = [_row(QBEAT_ON_REDIS.name, ours), *(_row(name, found) for name, found in rivals.items())]
+    return Part(
+        "Lateness",
+        f"{entries:,} entries, each due every {EVERY} s, spread evenly: one every {1000 * EVERY / entries:g} ms, "
+        f"for {seconds:g} s (rivals: at most {RIVAL_SECONDS:g} s, which flatters those that fall behind). Lateness is what the "
+        "consumer of the queue sees: the instant at which a blocking pop returns the message, less the fire time. "
+        f"*Delivered*: what arrived up to {GRACE:g} s after the last fire time.",
+        rows,
+        [
+            at_most("p50, ms", ours.percentile(50) or 0.0, 2),
+            at_most("p99, ms", ours.percentile(99) or 0.0, 10),
+            at_least("delivered, %", ours.share, 100),
+        ],
+    )
+
+
+def _lateness(contender: Contender, redis: RedisServer, entries: int, seconds: float) -> Lateness:
+    queue = RedisQueue(redis.url)
+    now = time.time()
+    load = Load(
+        entries,
+        EVERY,
+        first_at=now + 5 + entries / 4_000,
+        step=EVERY / entries,
+        herald=HERALD,
+        herald_at=now,
+    )
+    with emptied(redis) as place, contender.running(place, load) as process:
+        await_first(queue, process)
+        queue.clear()
+        time.sleep(max(0.0, load.first_at - time.time()))
+        cpu, until = cpu_seconds(process.pid), load.first_at + seconds
+        arrivals = list(queue.arrivals(until + GRACE))
+        cpu = cpu_seconds(process.pid) - cpu
+    due = {number: load.first_at + number * load.step for number in range(_expected(load, seconds))}
+    late = [1000 * (at - due[number]) for at, payload in arrivals if (number := number_of(payload)) in due]
+    return Lateness(late, len(due), 1e6 * cpu / max(1, len(arrivals)))
+
+
+def _expected(load: Load, seconds: float) -> int:
+    return min(load.count, round(seconds / load.step))
+
+
+def _row(name: str, found: Lateness) -> Row:
+    return {
+        "": name,
+        "due": found.expected,
+        "delivered, %": found.share,
+        "p50, ms": found.percentile(50),
+        "p99, ms": found.percentile(99),
+        "worst, ms": max(found.late, default=None),
+        "CPU µs per firing": found.cpu_each,
+    }

@@ -1,0 +1,149 @@
+"""What many entries cost that are not due: the start, the memory, and the CPU time of a lull."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from tests.benchmarks.bursts import await_first
+from tests.benchmarks.contenders import CELERY_BEAT, DECLARING, QBEAT_ON_REDIS, REDBEAT, Contender, Place
+from tests.benchmarks.load import Load
+from tests.benchmarks.places import emptied
+from tests.benchmarks.processes import cpu_seconds, resident
+from tests.benchmarks.queues import RedisQueue
+from tests.benchmarks.results import Goal, Part, Row, Sizes, at_most
+from tests.servers import Process, RedisServer
+
+ENTRIES: Final = 100_000
+TIMES: Final = 10
+"""The larger of qbeat's two sizes is so many times the smaller one."""
+MONTH: Final = 30 * 24 * 60 * 60
+LULL: Final = 15.0
+SETTLING: Final = 3.0
+"""Seconds after the first message before the lull is measured."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Seconds from the start of the process to its first message (new, and again), bytes, CPU in a lull."""
+
+    entries: int
+    first_start: float
+    restart: float
+    memory: int
+    per_entry: float
+    """Bytes beyond what the app's own declarations take."""
+    share: float
+    """CPU of the lull, in percent of one core."""
+
+
+def run(sizes: Sizes) -> Part:
+    """Compare qbeat, at two sizes, with Celery's own beat and with RedBeat."""
+    entries, lull = sizes.entries_or(ENTRIES), sizes.seconds_or(LULL)
+    with RedisServer() as redis:
+        some = _standing(QBEAT_ON_REDIS, redis, entries, lull)
+        many = _standing(QBEAT_ON_REDIS, redis, entries * TIMES, lull)
+        rivals = {
+            rival.name: _standing(rival, redis, entries, lull)
+            for rival in (CELERY_BEAT, REDBEAT)
+            if rival.is_here
+        }
+    rows = [
+        _row("qbeat", some),
+        _row("qbeat", many),
+        *(_row(name, found) for name, found in rivals.items()),
+    ]
+    return Part(
+        "Many entries at rest",
+        f"One entry is due every {lull:g} s, all others in a month. *Start*: from the start of the process to its "
+        "first message, with an empty store and again with the one that the first start has left. *Lull*: CPU "
+        f"time in {lull:g} s, in percent of one core. *Per entry*: the process's memory, less that of a process "
+        "that only loads the app's declarations, less what both take with a single entry.",
+        rows,
+        [*_goals(some, many), *_against(some, rivals)],
+    )
+
+
+def _standing(contender: Contender, redis: RedisServer, entries: int, lull: float) -> Standing:
+    queue = RedisQueue(redis.url)
+    single = _beyond_app(contender, redis, 1, lull)
+    with emptied(redis) as place:
+        load = _load(entries, lull)
+        declared = _declared(place, load)
+        process = contender.prepare(place, load)
+        try:
+            first_start = _started(process, queue)
+            time.sleep(SETTLING)
+            cpu, began = cpu_seconds(process.pid), time.time()
+            time.sleep(lull)
+            share = 100 * (cpu_seconds(process.pid) - cpu) / (time.time() - began)
+            memory = resident(process.pid)
+            process.terminate(within=60)
+            _await_overdue(load)
+            queue.clear()
+            restart = _started(process, queue)
+        finally:
+            process.kill()
+    return Standing(entries, first_start, restart, memory, (memory - declared - single) / entries, share)
+
+
+def _beyond_app(contender: Contender, redis: RedisServer, entries: int, lull: float) -> int:
+    """Return the bytes that a contender takes beyond a process that only loads the app."""
+    load = _load(entries, lull)
+    with emptied(redis) as place, contender.running(place, load) as process:
+        await_first(RedisQueue(place.broker), process)
+        time.sleep(SETTLING)
+        return resident(process.pid) - _declared(place, load)
+
+
+def _load(entries: int, lull: float) -> Load:
+    now = time.time()
+    return Load(entries, MONTH, first_at=now + MONTH, herald=lull, herald_at=now)
+
+
+def _started(process: Process, queue: RedisQueue) -> float:
+    began = time.time()
+    process.start()
+    return await_first(queue, process) - began
+
+
+def _await_overdue(load: Load) -> None:
+    """Wait until the herald's next fire time has gone by, so that a start finds it overdue."""
+    assert load.herald is not None
+    since = (time.time() - load.herald_at) % load.herald
+    time.sleep(load.herald - since + 1)
+
+
+def _declared(place: Place, load: Load) -> int:
+    process = DECLARING.prepare(place, load)
+    process.start()
+    assert process.wait(within=120) == 0, process.tail()
+    return int(process.output.split()[-1])
+
+
+def _goals(some: Standing, many: Standing) -> Iterator[Goal]:
+    for found in (some, many):
+        yield at_most(f"CPU of a lull with {found.entries:,} entries, % of a core", found.share, 1)
+    yield at_most(f"that of {many.entries:,} against {some.entries:,} entries", many.share / some.share, 2)
+    for found in (some, many):
+        yield at_most(f"bytes per entry of {found.entries:,}", found.per_entry, 1_024)
+
+
+def _against(some: Standing, rivals: dict[str, Standing]) -> Iterator[Goal]:
+    for name, rival in rivals.items():
+        yield at_most(f"first start against {name}", some.first_start / rival.first_start, 0.2)
+        yield at_most(f"restart against {name}", some.restart / rival.restart, 0.2)
+
+
+def _row(name: str, found: Standing) -> Row:
+    return {
+        "": name,
+        "entries": found.entries,
+        "start, s": found.first_start,
+        "start again, s": found.restart,
+        "memory, MB": found.memory / 1e6,
+        "per entry, bytes": found.per_entry,
+        "lull, % of a core": found.share,
+    }
