@@ -15,6 +15,13 @@ pytest_plugins = ["tests.servers.fixtures"]
 _SHARED_IN_ONE_WORKER = {"rabbitmq_server": "rabbitmq"}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-xdist knows this mark; without it (`-p no:xdist`) strict markers would refuse it.
+    config.addinivalue_line(
+        "markers", "xdist_group(name): the tests of a group run in one pytest-xdist worker"
+    )
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     # Not in `pytest_collection_modifyitems`: pytest-xdist's own hook of that name would have looked already.
     for fixture, group in _SHARED_IN_ONE_WORKER.items():

@@ -13,7 +13,7 @@ from celery.schedules import BaseSchedule, crontab, solar
 from celery.schedules import schedule as celery_schedule
 
 from qbeat.beat.entries import printable
-from qbeat.beat.policies import Policies
+from qbeat.beat.policies import DEFAULTS, Policies
 from qbeat.schedules import Crontab, Interval, Schedule, ScheduleError
 from qbeat.schedules.base import from_us
 from qbeat.schedules.codec import shared
@@ -32,7 +32,7 @@ def compile_schedule(
     Accepted are seconds, a ``timedelta``, Celery's schedules, subclasses of ``BaseSchedule``, and qbeat's own;
     anything else is a ``ScheduleError``. Bounds, exclusions, ``fold`` and ``gap`` come from ``policies``.
     """
-    policies = policies or Policies()
+    policies = policies or DEFAULTS
     schedule = policies.apply(_translate(declared, timezone, relative, policies))
     schedule = schedule.resolve(name=name, timezone=timezone)
     return (

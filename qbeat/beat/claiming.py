@@ -28,6 +28,9 @@ logger = logging.getLogger("qbeat")
 BROKEN_ENTRY_PAUSE: Final = 60 * SECOND
 """How long an entry whose schedule raises is left alone."""
 
+_Known = dict[tuple[int, int, int, int, int | None], Decision]
+"""What was decided in one batch: entries with one schedule that have come equally far share it."""
+
 
 @dataclass(slots=True)
 class _Begun:
@@ -98,7 +101,8 @@ class Claimer:
     def _wishes(self, due: Iterable[Tracked], now: int) -> list[tuple[Tracked, Claim]]:
         if self._fusion is not None:
             self._fusion.refresh()
-        return [(tracked, claim) for tracked in due if (claim := self._wish(tracked, now)) is not None]
+        known: _Known = {}
+        return [(tracked, claim) for tracked in due if (claim := self._wish(tracked, now, known)) is not None]
 
     def _begin(self, wishes: list[tuple[Tracked, Claim]]) -> _Begun:
         started = self._clock.monotonic()
@@ -118,8 +122,8 @@ class Claimer:
         if self._fusion is not None:
             self._fusion.close()
 
-    def _wish(self, tracked: Tracked, now: int) -> Claim | None:
-        decision = self._decide(tracked, now)
+    def _wish(self, tracked: Tracked, now: int, known: _Known) -> Claim | None:
+        decision = self._decide(tracked, now, known)
         if decision is None:
             return None
         upcoming = decision.next_fire_time
@@ -152,20 +156,24 @@ class Claimer:
             found.append(NewFiring(fire_time, task_id, message))
         return tuple(found)
 
-    def _decide(self, tracked: Tracked, now: int) -> Decision | None:
+    def _decide(self, tracked: Tracked, now: int, known: _Known) -> Decision | None:
         entry = tracked.entry
+        schedule, policies = entry.schedule, entry.policies
+        key = id(schedule), id(policies), tracked.anchor, tracked.cursor, tracked.next_fire_time
+        decision = known.get(key)
+        if decision is not None:
+            return decision
+        is_its_own = policies.jitter or policies.max_runs
         try:
-            return decide(
-                entry.schedule,
-                entry.policies,
+            decision = decide(
+                schedule,
+                policies,
                 anchor=tracked.anchor,
                 cursor=tracked.cursor,
                 now=now,
                 upcoming=tracked.next_fire_time,
-                runs_left=runs_left(max_runs_of(entry.schedule), tracked.runs)
-                if entry.policies.max_runs
-                else None,
-                due_at=_due_at(tracked) if entry.policies.jitter else None,
+                runs_left=runs_left(max_runs_of(schedule), tracked.runs) if policies.max_runs else None,
+                due_at=_due_at(tracked) if policies.jitter else None,
             )
         except Exception:
             # A schedule of the user's own may raise anything; the other entries must run on.
@@ -174,6 +182,9 @@ class Claimer:
             )
             self._roster.postpone(tracked, now + BROKEN_ENTRY_PAUSE)
             return None
+        if not is_its_own:
+            known[key] = decision
+        return decision
 
     def _take_in(
         self, wishes: Sequence[tuple[Tracked, Claim]], outcomes: Sequence[Won], started: float

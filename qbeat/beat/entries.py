@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from celery.beat import BeatLazyFunc
 
-from qbeat.beat.policies import Policies
+from qbeat.beat.policies import DEFAULTS, Policies
 from qbeat.schedules.base import Schedule
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
@@ -31,7 +31,7 @@ class Entry:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     """What ``apply_async`` takes, without the option ``qbeat``."""
-    policies: Policies = field(default_factory=Policies)
+    policies: Policies = DEFAULTS
     celery_schedule: Any = None
     """The object that the code declared, for those who look at a firing's Celery entry."""
     canvas: Mapping[str, Any] | None = None

@@ -72,10 +72,14 @@ class Policies:
         return fire_time + jitter_us(uid, fire_time, schedule.next_us(fire_time, anchor), self.jitter)
 
 
+DEFAULTS: Final = Policies()
+"""The policies of an entry that asks for none: one object, so that entries share what follows from it."""
+
+
 def read_policies(option: object) -> Policies:
     """Return the policies that the option ``qbeat`` of an entry asks for; ``PolicyError`` if it cannot be."""
     if option is None:
-        return Policies()
+        return DEFAULTS
     if not isinstance(option, Mapping):
         raise PolicyError(f"the option qbeat is {option!r}; give a dict such as {{'catch_up': 'all'}}")
     known = [field.name for field in fields(Policies)]

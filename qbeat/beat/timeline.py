@@ -1,58 +1,83 @@
-"""What is due next: a heap of entries by due instant, whose cost follows what is due, never how many there are."""
+"""What is due next: entries by due instant, whose cost follows what is due, never how many there are."""
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 
 
 class Timeline:
     """Entries by the instant at which they are due (microseconds since the epoch).
 
-    An entry stands in it at most once: placing it again moves it. Moving costs O(log n); the place that it
-    had stays in the heap as a stale item until it surfaces or until stale items outnumber the others.
+    An entry stands in it at most once: placing it again moves it. Entries that are due in one instant lie
+    together, so that a placing costs O(log of the different instants), and nothing where others lie already.
+    The place that an entry had is stale; stale ones go when they surface, or when they outnumber the others.
     """
 
     def __init__(self) -> None:
         self._due: dict[str, int] = {}
-        self._heap: list[tuple[int, str]] = []
+        self._together: dict[int, list[str]] = {}
+        self._instants: list[int] = []  # a heap of the keys of `_together`
+        self._stale = 0
 
     def __len__(self) -> int:
         return len(self._due)
 
     def place(self, uid: str, due_at: int | None) -> None:
         """Say when the entry is due; ``None`` takes it out."""
+        before = self._due.get(uid)
+        if before == due_at:
+            return
         if due_at is None:
-            self._due.pop(uid, None)
-        elif self._due.get(uid) != due_at:
+            del self._due[uid]
+        else:
             self._due[uid] = due_at
-            heapq.heappush(self._heap, (due_at, uid))
-            self._compact()
+            together = self._together.get(due_at)
+            if together is None:
+                self._together[due_at] = [uid]
+                heapq.heappush(self._instants, due_at)
+            else:
+                together.append(uid)
+        if before is not None:
+            self._stale += 1
+            if self._stale > 64 + len(self._due):
+                self._sweep()
 
     def next_due(self) -> int | None:
         """Return the earliest due instant, ``None`` if nothing is to come."""
-        while self._heap:
-            due_at, uid = self._heap[0]
-            if self._due.get(uid) == due_at:
-                return due_at
-            heapq.heappop(self._heap)
+        while self._instants:
+            due_at = self._instants[0]
+            together = self._together[due_at]
+            while together:
+                if self._due.get(together[-1]) == due_at:
+                    return due_at
+                together.pop()
+                self._stale -= 1
+            del self._together[heapq.heappop(self._instants)]
         return None
 
-    def uids(self) -> list[str]:
-        """Return all entries, more or less in the order in which they are due: as they lie in the heap."""
-        return [uid for due_at, uid in self._heap if self._due.get(uid) == due_at]
+    def uids(self) -> Iterator[str]:
+        """Yield all entries as they are now, more or less in the order in which they are due."""
+        return iter([uid for due_at in self._instants for uid in self._together[due_at]])
 
     def take_due(self, now: int, limit: int) -> list[str]:
         """Take out and return at most ``limit`` entries that are due at ``now``, the longest due first."""
         taken: list[str] = []
-        heap, due = self._heap, self._due
-        while heap and heap[0][0] <= now and len(taken) < limit:
-            due_at, uid = heapq.heappop(heap)
-            if due.get(uid) == due_at:
-                del due[uid]
-                taken.append(uid)
+        while len(taken) < limit and (due_at := self.next_due()) is not None and due_at <= now:
+            together = self._together[due_at]
+            while together and len(taken) < limit:
+                uid = together.pop()
+                if self._due.get(uid) == due_at:
+                    del self._due[uid]
+                    taken.append(uid)
+                else:
+                    self._stale -= 1
         return taken
 
-    def _compact(self) -> None:
-        if len(self._heap) > 64 + 2 * len(self._due):
-            self._heap = [(due_at, uid) for uid, due_at in self._due.items()]
-            heapq.heapify(self._heap)
+    def _sweep(self) -> None:
+        """Forget stale places."""
+        self._together, self._stale = {}, 0
+        for uid, due_at in self._due.items():
+            self._together.setdefault(due_at, []).append(uid)
+        self._instants = list(self._together)
+        heapq.heapify(self._instants)

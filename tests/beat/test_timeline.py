@@ -65,7 +65,7 @@ def test_moving_one_entry_for_ever_does_not_fill_the_memory() -> None:
     timeline = Timeline()
     for number in range(10_000):
         timeline.place("a", number)
-    assert len(timeline._heap) < 100
+    assert len(timeline._instants) < 100
 
 
 steps = st.lists(

@@ -40,7 +40,9 @@ class Cluster:
     def __init__(self, replicas: Sequence[Replica], chance: random.Random) -> None:
         self.replicas = replicas
         self.log: list[str] = []
+        self.faults_struck = 0
         self._chance = chance
+        self._since = time.monotonic()
 
     def __enter__(self) -> Self:
         for replica in self.replicas:
@@ -52,6 +54,11 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         for replica in self.replicas:
             replica.process.end()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return time.monotonic() - self._since
 
     def revive(self) -> None:
         """Start again what found no store when it started and said so, as a service manager would."""
@@ -77,6 +84,7 @@ class Cluster:
         for _ in range(count):
             name = self._chance.choice(sorted(faults))
             self.log.append(name)
+            self.faults_struck += 1
             faults[name]()
             self.breathe(0.2, 1.5)
             self.revive()

@@ -86,6 +86,10 @@ class Ledger:
             found += [f"{record.name} {iso(at)}: is no fire time" for at in sorted(extra)]
         return found
 
+    def fire_times(self) -> int:
+        """Return how many fire times there were up to the cursors, of all entries."""
+        return sum(len(_fire_times(record)) for record in self.entries.values())
+
     def _outcomes(self, name: str) -> Counter[int]:
         schedule, anchor = self._schedule(name)
         outcomes: Counter[int] = Counter()

@@ -178,7 +178,19 @@ def battle(folder: Path, ground: Ground, count: int) -> None:
         cluster.strike({**cluster.faults(), **ground.faults(cluster)}, faults_wanted(6))
         cluster.rest(lambda: came_to_rest(ground.store))
         assert cluster.stop() == [0] * count
-    judge(Ledger(ground.store), ground.sent(), exactly_once=ground.exactly_once)
+    ledger, sent = Ledger(ground.store), ground.sent()
+    tell(cluster, ledger, sent)
+    judge(ledger, sent, exactly_once=ground.exactly_once)
+
+
+def tell(cluster: Cluster, ledger: Ledger, sent: list[Message]) -> None:
+    """Print what a long run is asked for: how much was broken, what should have been, and what came."""
+    struck = Counter(cluster.log)
+    print(f"\n{cluster.faults_struck} faults in {cluster.seconds:.0f} s: ", end="")
+    print(", ".join(f"{name} {number}" for name, number in sorted(struck.items())))
+    print(f"{ledger.fire_times()} fire times: {ledger.count('published')} published, ", end="")
+    print(f"{ledger.count('skipped', 'coalesced')} coalesced; {len(sent)} messages, ", end="")
+    print(f"{len(sent) - len({message.task_id for message in sent})} of them second copies", flush=True)
 
 
 def came_to_rest(url: str) -> bool:

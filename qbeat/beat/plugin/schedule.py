@@ -10,7 +10,7 @@ from celery.beat import ScheduleEntry
 
 from qbeat.beat.celery_view import FireTimes, as_celery
 from qbeat.beat.entries import Entry
-from qbeat.beat.policies import Policies
+from qbeat.beat.policies import DEFAULTS, Policies
 from qbeat.beat.publishing.plain import copied
 from qbeat.schedules import Schedule
 from qbeat.schedules.wrapping import layers
@@ -109,7 +109,7 @@ def view_of(entry: Entry, app: Celery) -> PluginEntry:
     policies = {
         name: value
         for name in Policies.__dataclass_fields__
-        if (value := getattr(entry.policies, name)) != getattr(Policies(), name)
+        if (value := getattr(entry.policies, name)) != getattr(DEFAULTS, name)
     }
     shown = entry.celery_schedule if entry.celery_schedule is not None else _without_policies(entry)
     return PluginEntry(
