@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from qbeat.beat.service import keep_off_result_backend
 from tests.beat.apps import Apps, apps_in
+from tests.beat.confirmed import MakeSender, senders
 from tests.beat.publishing import KeepOff
 
 # The same examples in every run, and as long as it takes; HYPOTHESIS_PROFILE=thorough draws many fresh ones.
@@ -42,3 +43,10 @@ def off_result_backend(monkeypatch: pytest.MonkeyPatch) -> KeepOff:
     """What the service does in its own process, undone afterwards."""
     monkeypatch.setattr(celery._state, "_task_join_will_block", False)
     return keep_off_result_backend
+
+
+@pytest.fixture
+def make_sender() -> Iterator[MakeSender]:
+    """`make_sender(app)`: a sender with confirmations for this thread, closed after the test."""
+    with senders() as make:
+        yield make

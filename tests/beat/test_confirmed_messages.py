@@ -1,0 +1,256 @@
+"""The fast way on RabbitMQ: Celery's own messages to the byte, and workers that run them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.signals import before_task_publish
+
+from qbeat.beat.entries import Entry
+from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.confirmed import ConfirmedSender
+from qbeat.schedules import Interval
+from qbeat.store.records import Firing
+from tests.beat.confirmed import (
+    PUBLISHED,
+    MakeSender,
+    Own,
+    entry,
+    firing,
+    firings,
+    ids,
+    publisher_on,
+    results_of,
+    taken,
+    task_ids,
+)
+from tests.beat.declaring import OPTIONS, SETTINGS, add, app_with
+from tests.beat.wire import entries_of, job, send_as_celery
+from tests.servers import RabbitMQServer, eventually
+from tests.servers.fixtures import StartWorker
+
+
+def comparable(message: Any) -> tuple[Any, ...]:
+    """All of a message that a consumer sees, in the order in which it lies there, less what differs each time."""
+    properties = dict(message.properties)
+    headers = properties.pop("application_headers")
+    if "task" not in headers:  # protocol 1
+        body: Any = {**message.decode(), "id": "an id"} if hasattr(message, "decode") else None
+    else:
+        body = message.body
+    for name in ("eta", "expires"):
+        if headers.get(name):
+            headers[name] = "an instant"
+    if "expiration" in properties:
+        properties["expiration"] = "milliseconds"
+    shown = [(name, value) for name, value in headers.items() if name not in _OURS | _IDS]
+    rest = [(name, value) for name, value in properties.items() if name not in _IDS]
+    route = message.delivery_info["exchange"], message.delivery_info["routing_key"]
+    return route, repr(rest), repr(shown), body
+
+
+_OURS = {"celery_beat_task", "periodic_task_name", "qbeat"}
+_IDS = {"id", "root_id", "correlation_id"}
+
+
+PLAIN_OPTIONS = {
+    "options of the task",  # it expires
+    "expires in seconds",
+    "expires at an instant",
+    "countdown",
+    "eta",
+    "serializer",
+    "compression",
+    "retries",
+    "reply to",
+    "stamps",
+    "unknown option",
+}
+"""What goes the plain way."""
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_message_is_celerys_own(rabbitmq_url: str, make_sender: MakeSender, name: str) -> None:
+    app = app_with(rabbitmq_url, OPTIONS[name])
+    assert_same_wire(app, make_sender(app), rabbitmq_url, fast=name not in PLAIN_OPTIONS)
+
+
+PLAIN_SETTINGS = {"protocol 1", "serializer", "compression", "sent events"}
+_OF_REDIS = {"priority steps", "key prefix"}
+
+
+@pytest.mark.parametrize("name", [name for name in SETTINGS if name not in _OF_REDIS])
+def test_the_message_is_celerys_own_under_any_settings(
+    rabbitmq_url: str, make_sender: MakeSender, name: str
+) -> None:
+    app = app_with(rabbitmq_url, {"args": (1, 2), "options": {"priority": 1}}, **SETTINGS[name])
+    assert_same_wire(app, make_sender(app), rabbitmq_url, fast=name not in PLAIN_SETTINGS)
+
+
+def assert_same_wire(app: Celery, sender: ConfirmedSender, url: str, *, fast: bool) -> None:
+    send_as_celery(app, "feed")
+    [theirs] = taken(url)
+    feed = entries_of(app)["feed"]
+    fast_answer, _ = sender.send([job(feed, 0), job(replace(feed, name="other"), 0, "b" * 32)])
+    assert fast_answer == (PUBLISHED if fast else None)
+    messages = taken(url)
+    assert bool(messages) == fast
+    # By itself each firing is sent, one way or the other.
+    assert sender.send([job(feed, 1)]) == [PUBLISHED]
+    messages += taken(url)
+    for ours in messages:
+        if "task" in theirs.properties["application_headers"]:
+            assert comparable(ours) == comparable(theirs)
+    expected = [job(feed, number).firing.task_id for number in ((0, 1) if fast else (1,))]
+    ours_ids = [message for message in messages if message.headers["periodic_task_name"] == "feed"]
+    assert task_ids(ours_ids) == expected
+
+
+ODD = [
+    "",
+    "ä€𝄞",
+    '"quoted" %s %(x)s {0}',
+    "\x00\x01\x02\n",
+    "x" * 5_000,
+    "\\u0041",
+    "qbeatF",
+    "\ufdd0id\ufdd0",
+]
+
+
+def test_entries_of_one_class_differ_in_nothing_but_what_is_theirs(
+    rabbitmq_url: str, make_sender: MakeSender
+) -> None:
+    app = app_with(rabbitmq_url)
+    values: list[Any] = [*ODD, -0.0, 1e300, True, None, 2**70, [[]], {"a": {"b": [1, {}]}}, float("inf")]
+    app.conf.beat_schedule = {
+        f"{number} {value if isinstance(value, str) else ''}"[:300]: {
+            "task": "tasks.add",
+            "schedule": 60,
+            "args": [value, number],
+            "kwargs": {},
+        }
+        for number, value in enumerate(values)
+    } | {
+        f"keyword {number}": {"task": "tasks.add", "schedule": 60, "kwargs": {"x": value}}
+        for number, value in enumerate(values)
+    }
+    for name in app.conf.beat_schedule:
+        send_as_celery(app, name)
+    theirs = taken(rabbitmq_url)
+    entries = entries_of(app)
+    jobs = [firing(entries[name]) for name in app.conf.beat_schedule]
+    assert make_sender(app).send(jobs) == [PUBLISHED] * len(jobs)
+    ours = taken(rabbitmq_url)
+    assert list(map(comparable, ours)) == list(map(comparable, theirs))
+    assert [message.headers["periodic_task_name"] for message in ours] == list(app.conf.beat_schedule)
+    assert task_ids(ours) == ids(jobs)
+    assert ours[0].headers["qbeat"] == {
+        "entry": ours[0].headers["periodic_task_name"],
+        "fire_time": "2026-09-21T14:13:20Z",
+        "lane": "auto",
+    }
+
+
+@pytest.mark.parametrize("fraction", [0, 1_000, 1])
+def test_a_fire_time_has_as_many_decimals_as_it_needs(
+    rabbitmq_url: str, make_sender: MakeSender, fraction: int
+) -> None:
+    app = app_with(rabbitmq_url)
+    feed = entries_of(app)["feed"]
+    sender = make_sender(app)
+    whole = job(feed).firing
+    at = whole.fire_time + fraction
+    one = Firing(whole.uid, whole.entry, at, whole.lane, whole.task_id)
+    assert sender.send([Job(one, feed), firing(entry("other"))]) == [PUBLISHED] * 2
+    by_template, _ = taken(rabbitmq_url)
+    assert sender.send_one(Job(one, feed)) == PUBLISHED
+    [by_celery] = taken(rabbitmq_url)
+    assert by_template.properties == by_celery.properties
+
+
+def test_a_message_too_large_for_a_frame_goes_the_plain_way(
+    rabbitmq_url: str, make_sender: MakeSender
+) -> None:
+    app = app_with(rabbitmq_url)
+    sender = make_sender(app)
+    large, small = firing(entry("large", "x" * 300_000)), firing(entry("small", "x"))
+    assert sender.send([large, small]) == [None, PUBLISHED]
+    assert sender.send([large]) == [PUBLISHED]
+    assert sorted(task_ids(taken(rabbitmq_url))) == sorted(ids([large, small]))
+
+
+def test_whoever_watches_sees_each_message(rabbitmq_url: str, make_sender: MakeSender) -> None:
+    app = app_with(rabbitmq_url)
+    sender = make_sender(app)
+    seen: list[Any] = []
+
+    def watch(headers: Any, **_: Any) -> None:
+        seen.append(headers["id"])
+
+    assert sender.send(firings(2)) == [PUBLISHED] * 2
+    before_task_publish.connect(watch)
+    try:
+        assert sender.send(firings(2, 1)) == [None, None]
+        assert sender.send(firings(1, 1)) == [PUBLISHED]
+    finally:
+        before_task_publish.disconnect(watch)
+    assert seen == ids(firings(1, 1))
+    assert sender.send(firings(2, 2)) == [PUBLISHED] * 2
+
+
+def test_queues_are_declared_on_each_connection_anew(
+    rabbitmq_url: str, make_sender: MakeSender, rabbitmq_server: RabbitMQServer
+) -> None:
+    app = app_with(rabbitmq_url)
+    sender = make_sender(app)
+    assert sender.send(firings(2)) == [PUBLISHED] * 2
+    with app.connection_for_write() as connection, connection.channel() as channel:
+        channel.queue_delete("celery")
+    sender.close()
+    assert sender.send(firings(2, 1)) == [PUBLISHED] * 2
+    assert task_ids(taken(rabbitmq_url)) == ids(firings(2, 1))
+
+
+# --- workers
+
+
+TASKS = """
+from celery import Celery
+app = Celery("tasks", broker={url!r})
+
+@app.task
+def note(text):
+    with open("notes", "a") as file:
+        file.write(f"{{text}} {{app.current_task.request.id}}\\n")
+
+@app.task
+def noted(text):
+    note.run(text)
+"""
+
+
+def test_a_worker_runs_both_kinds_of_messages(
+    tmp_path: Path, rabbitmq_url: str, start_worker: StartWorker
+) -> None:
+    (tmp_path / "tasks.py").write_text(TASKS.format(url=rabbitmq_url))
+    app = app_with(rabbitmq_url)
+    app.task(add, name="tasks.note", shared=False)
+    app.task(add, name="tasks.noted", base=Own, shared=False)
+    entries = [
+        Entry(f"{task}{number}", f"tasks.{task}", Interval(60), "UTC", args=(f"{task}{number}",))
+        for number in range(10)
+        for task in ("note", "noted")
+    ]
+    jobs = [firing(one) for one in entries]
+    with publisher_on(app) as publisher:
+        results = results_of(publisher, jobs)
+    assert {result.verdict for result in results} == {Verdict.PUBLISHED}
+    start_worker(tmp_path)
+    notes = tmp_path / "notes"
+    eventually(lambda: notes.exists() and len(notes.read_text().splitlines()) == len(jobs), within=30)
+    assert len(set(notes.read_text().split())) == 2 * len(jobs)
