@@ -3,7 +3,11 @@
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
+# make torture SEEDS=1000 FAULTS=10 TRIALS=5 KILLS=5
 SEEDS ?= 20000
+FAULTS ?= 100
+TRIALS ?= 50
+KILLS ?= 50
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 # make bench CASE="burst rabbitmq" ENTRIES=1000 WRITE=docs/benchmarks.md
 CASE ?=
@@ -30,8 +34,9 @@ demo: $(VENV)/.runs ## run a worker and qbeat on an example app, no server neede
 test: lint servers ## style, types, import rules and all tests, on real servers
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-torture: $(VENV)/.develops ## simulated histories by the thousand: make torture SEEDS=20000
+torture: $(VENV)/.develops servers ## hours of it: simulated histories, faults, failovers; see SEEDS, FAULTS, TRIALS, KILLS
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+	QBEAT_FAULTS=$(FAULTS) QBEAT_TRIALS=$(TRIALS) QBEAT_KILLS=$(KILLS) $(BIN)/python -m pytest -v -s tests/torture
 
 test-versions: servers ## the end-to-end tests against each Celery, on each Python that is here
 	@tests/run_versions
