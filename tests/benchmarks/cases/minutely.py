@@ -57,6 +57,8 @@ class Rival(NamedTuple):
         return f"{self.contender.name}, {self.store}" if self.contender.rows else self.contender.name
 
 
+Measured = Sequence[tuple[Rival, list[Burst]]]
+
 RIVALS: Final = (
     Rival(CELERY_BEAT, "file", QBEAT_ON_REDIS, 1_000),
     Rival(REDBEAT, "Redis", QBEAT_ON_REDIS, None),
@@ -73,7 +75,7 @@ def run(sizes: Sizes) -> Part:
     rivals = [rival for rival in RIVALS if rival.contender.is_here]
     with RedisServer() as redis, DurablePostgres() as postgres:
         ours = _on_the_minute(redis, postgres, entries, sizes.repeats)
-        theirs = {rival: _overdue(rival, redis, postgres, entries, seconds) for rival in rivals}
+        theirs = [(rival, _overdue(rival, redis, postgres, entries, seconds)) for rival in rivals]
     rows = [burst_row(name, entries, bursts) for name, bursts in ours.items()]
     rows += _rows(ours, theirs, entries)
     return Part(
@@ -127,15 +129,13 @@ def _overdue(
         return [measure(RedisQueue(place.broker), process, entries, window=window)]
 
 
-def _rows(
-    ours: Mapping[str, list[Burst]], theirs: Mapping[Rival, list[Burst]], entries: int
-) -> Iterator[Row]:
-    for rival, bursts in theirs.items():
+def _rows(ours: Mapping[str, list[Burst]], theirs: Measured, entries: int) -> Iterator[Row]:
+    for rival, bursts in theirs:
         yield burst_row(rival.name, entries, bursts, median_rate(ours[rival.ours.name]))
 
 
-def _goals(ours: Mapping[str, list[Burst]], theirs: Mapping[Rival, list[Burst]]) -> Iterator[Goal]:
-    for rival, bursts in theirs.items():
+def _goals(ours: Mapping[str, list[Burst]], theirs: Measured) -> Iterator[Goal]:
+    for rival, bursts in theirs:
         if rival.wanted is not None:
             ratio = median_rate(ours[rival.ours.name]) / median_rate(bursts)
             yield at_least(f"rate against {rival.name}", ratio, rival.wanted)
