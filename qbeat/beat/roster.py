@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.replicas import Shares
@@ -55,7 +56,8 @@ class Roster:
         """Forget everything, and follow these entries."""
         self._tracked.clear()
         self._timeline = Timeline()
-        self.follow(records)
+        # In this order those that are due together are claimed: a store finds neighbours faster than strangers.
+        self.follow(sorted(records, key=attrgetter("uid")))
 
     def follow(self, records: Iterable[EntryRecord]) -> list[Tracked]:
         """Take in entries as they were just read; return those that are this replica's to fire."""

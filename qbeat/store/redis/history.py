@@ -24,14 +24,13 @@ _OPENED: Final = 500
 _READ_AHEAD: Final = 20_000
 """About how many records the first pages of all entries come to."""
 _FIRST_LOOK: Final = 100
-_HOUR: Final = 3_600_000_000
+UNKNOWN: Final = -NONE
+"""Stands for where a removed entry's history ends."""
 _SPAN: Final = 600_000_000
 """The microseconds of each span whose records the scripts count."""
 _INSTANT: Final = Struct(">q")
 
 _Key = tuple[int, str, str]
-_End = tuple[int, str]
-"""Where the history of an entry ends, and its uid."""
 
 
 class Reads(Protocol):
@@ -100,32 +99,15 @@ class History:
                 uids |= dict.fromkeys(_split(former or b""))
         return [*uids]
 
-    def _uids_since(self, since: int | str | None) -> list[str]:
-        """Return the uids of all entries whose histories may reach an instant."""
-        found = self._store.ask("ZREVRANGEBYSCORE", "ends", "+inf", "-inf" if since is None else since)
-        return [uid.decode() for uid in found]
-
-    def _latest(self, count: int) -> tuple[list[str], _End]:
-        """Return whose histories end last, ``count`` or some more, and where the last of them ends.
-
-        All records of the other entries come before that.
-        """
-        latest_hour = [int(float(hour)) for _, hour in pairs(self._ask_latest_hour())]
-        for since in (*(hour - _HOUR for hour in latest_hour), None):
-            uids = self._uids_since(since)
-            ends = [pair for some in in_batches(uids, PAGE) for pair in self._ends_of(some)]
-            latest = nlargest(count, (end for end in ends if end[0] != NONE))
-            if len(latest) == count and (since is None or latest[-1][0] >= since):
-                gone = [uid for end, uid in ends if end == NONE]
-                return [*gone, *(uid for _, uid in latest)], latest[-1]
-        return uids, (NONE, "")
-
-    def _ask_latest_hour(self) -> Any:
-        return self._store.ask("ZREVRANGE", "ends", 0, 0, "WITHSCORES")
-
-    def _ends_of(self, uids: Sequence[str]) -> list[_End]:
-        packed: bytes = self._store.read("ends", *uids)
-        return [(end, uid) for (end,), uid in zip(_INSTANT.iter_unpack(packed), uids, strict=True)]
+    def _ends(self) -> dict[str, int]:
+        """Return where the histories of all entries end that have one; for removed ones ``UNKNOWN``."""
+        found: dict[str, int] = {}
+        page = b"0"
+        while True:
+            page, uids, ends = self._store.read("ends", page)
+            found.update(zip(_split(uids), (end for (end,) in _INSTANT.iter_unpack(ends)), strict=True))
+            if page == b"0":
+                return found
 
     # --- unsettled
 
@@ -153,19 +135,21 @@ class History:
             return self._merged(uids, span, limit)
         if span.newest_first and limit is not None:
             return self._newest(span, limit)
-        return self._merged(self._uids_since(span.since), span, limit)
+        return self._merged(_reaching(self._ends(), span.since), span, limit)
 
     def _newest(self, span: Span, limit: int) -> Iterator[HistoryRecord]:
         """Yield the newest records; the entries whose histories end earlier are looked at only if need be."""
-        first_look, reached = self._latest(max(limit, _FIRST_LOOK))
-        records = self._merged(first_look, span, limit)
+        ends = self._ends()
+        latest = nlargest(max(limit, _FIRST_LOOK), ((end, uid) for uid, end in ends.items() if end < UNKNOWN))
+        reached = latest[-1] if latest else (NONE, "")
+        first_look = {uid for uid, end in ends.items() if end == UNKNOWN}.union(uid for _, uid in latest)
+        records = self._merged([*first_look], span, limit)
         for record in records:
             if (record.fire_time, record.uid) < reached:
                 records = chain([record], records)
                 break
             yield record
-        known = {*first_look}
-        others = [uid for uid in self._uids_since(span.since) if uid not in known]
+        others = [uid for uid in _reaching(ends, span.since) if uid not in first_look]
         yield from merge(records, self._merged(others, span, limit), key=_key, reverse=True)
 
     def _merged(self, uids: Sequence[str], span: Span, limit: int | None) -> Iterator[HistoryRecord]:
@@ -227,6 +211,11 @@ def _without_doubles(records: Iterable[HistoryRecord]) -> Iterator[HistoryRecord
     for _, same in groupby(records, key=_key):
         first, *others = same
         yield others[0] if others and first.outcome == "claimed" else first
+
+
+def _reaching(ends: Mapping[str, int], since: int | None) -> list[str]:
+    """Return the uids of the entries whose histories may reach an instant."""
+    return [uid for uid, end in ends.items() if since is None or end >= since]
 
 
 def _split(uids: bytes) -> list[str]:

@@ -14,7 +14,6 @@ _NAMES: Final = (
     "outbox",  # hash: uid -> unsettled firings
     "held",  # sorted set: uid, by when its first firing was claimed
     "released",  # sorted set: uid, by when its first firing may be taken over
-    "ends",  # sorted set: uid, by where its history ends
     "starts",  # sorted set: uid, by where pruning its history begins
     "former",  # hash: name -> uids of removed entries that have a history
     "replicas",  # hash: id -> heartbeat

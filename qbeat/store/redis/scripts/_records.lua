@@ -1,9 +1,8 @@
 -- The history: for each entry a list of packed records in the order of their fire times, and beside it a
 -- sorted set, by their ends, of the few that came late. STARTS knows from when on there may be something to
--- prune, and has no entry with only its newest published record. ENDS knows by which full hour each entry's
--- history has ended: to move an entry with each record would be a good part of what a claim costs. COUNTS has,
--- for each span of time, how many records begin in it.
-local HOUR = 3600000000
+-- prune, and has no entry with only its newest published record. COUNTS has, for each span of time, how many
+-- records begin in it. There is no index by where histories end, though readers could use one: to move an entry
+-- in it with each record would be a good part of what a claim costs.
 local SPAN = 600000000
 local PUBLISHED, SKIPPED = 1, 2 -- outcomes; 3 is a failure
 local RUN, WITH_PUBLISHED_AT, PUBLISHED_WHEN_CLAIMED, WITH_LANE, WITH_REASON = 4, 8, 16, 32, 64
@@ -71,35 +70,33 @@ local function note_start(starts, state, uid, fire_time, is_newest)
   end
 end
 
+-- How the history of a removed entry ends: NONE if nothing is left of it.
+local function end_of_past(uid)
+  local newest = redis.call('LINDEX', HISTORY .. uid, -1)
+  local _, last = NONE, NONE
+  if newest then _, last = head_of(newest) end
+  return math.max(last, tonumber(redis.call('ZREVRANGE', LATE .. uid, 0, 0, 'WITHSCORES')[2] or NONE))
+end
+
 local function tally(counts, fire_time, number)
-  local span = string.format('%.0f', math.floor(fire_time / SPAN))
+  local span = math.floor(fire_time / SPAN)
   counts[span] = (counts[span] or 0) + number
 end
 
 local function write_counts(counts)
-  for span, number in pairs(counts) do
+  for place, number in pairs(counts) do
+    local span = string.format('%.0f', place)
     if redis.call('HINCRBY', COUNTS, span, number) <= 0 then redis.call('HDEL', COUNTS, span) end
   end
 end
 
-local function next_hour(instant) return (math.floor(instant / HOUR) + 1) * HOUR end
-
--- Note where a history ends from now on, if it had ended by another hour or had gone.
-local function note_end(ends, state, uid, last)
-  if state[STARTED] == NOWHERE or next_hour(last) > next_hour(state[END]) then
-    ends[#ends + 1] = next_hour(math.max(last, state[END]))
-    ends[#ends + 1] = uid
-  end
-end
-
 local function write_records()
-  local ends, starts, counts = {}, {}, {}
+  local starts, counts = {}, {}
   for at = 1, pending, 5 do
     local uid, fire_time, last, published_at = records[at], records[at + 1], records[at + 2], records[at + 3]
     local state = states[uid]
     local is_newest = published_at and state[PUBLISHED_FIRE_TIME] <= fire_time
-    note_end(ends, state, uid, last)
-    note_start(starts, state, uid, fire_time, is_newest)
+    if state[STARTED] ~= EVERYWHERE then note_start(starts, state, uid, fire_time, is_newest) end
     if fire_time > state[END] then
       redis.call('RPUSH', HISTORY .. uid, records[at + 4])
     else
@@ -107,12 +104,11 @@ local function write_records()
       starts[#starts + 1] = fire_time
       starts[#starts + 1] = uid
     end
-    state[END] = math.max(state[END], last)
+    if last > state[END] then state[END] = last end
     if is_newest then state[PUBLISHED_FIRE_TIME], state[PUBLISHED_AT] = fire_time, published_at end
     changed[uid] = true
     tally(counts, fire_time, 1)
   end
-  in_chunks('ZADD', ENDS, ends)
   lower(STARTS, starts)
   write_counts(counts)
 end

@@ -8,9 +8,9 @@
 -- first write, and that write is one that a Redis without memory refuses: so it happens whole or not at all.
 local META, ENTRIES, NAMES, STATES, CHANGES, DUE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local OUTBOX, HELD, RELEASED = KEYS[7], KEYS[8], KEYS[9]
-local ENDS, STARTS, FORMER = KEYS[10], KEYS[11], KEYS[12]
-local REPLICAS, NUMBERS, HISTORY, LATE, COUNTS = KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
-local FIRST_MESSAGE_KEY = 18
+local STARTS, FORMER = KEYS[10], KEYS[11]
+local REPLICAS, NUMBERS, HISTORY, LATE, COUNTS = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+local FIRST_MESSAGE_KEY = 17
 local NONE = -9007199254740992
 local CHUNK = 4000 -- how many values Lua can hand to one call; even, so that pairs stay together
 
@@ -72,6 +72,6 @@ end
 
 -- Fail now, before anything is written, if a key is another program's.
 local function check_keys()
-  for _, key in ipairs({CHANGES, DUE, HELD, RELEASED, ENDS, STARTS}) do redis.call('ZCARD', key) end
+  for _, key in ipairs({CHANGES, DUE, HELD, RELEASED, STARTS}) do redis.call('ZCARD', key) end
   for _, key in ipairs({ENTRIES, NAMES, STATES, OUTBOX, FORMER, NUMBERS, COUNTS}) do redis.call('HLEN', key) end
 end

@@ -1,7 +1,7 @@
 -- needs _store _progress _records _outbox _settling
 -- Settles, then claims, and pushes the messages of the claims that were won.
 --
--- KEYS[18...]  the lists that messages are pushed to
+-- KEYS[17...]  the lists that messages are pushed to
 -- ARGV[3]      the claiming replica
 -- ARGV[4]      settlements, packed
 -- ARGV[5]      the claims' uids, one after the other

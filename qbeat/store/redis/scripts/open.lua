@@ -8,15 +8,15 @@
 --
 -- The mark is written even if it is there: a store that cannot be written to is found out at once.
 local META = KEYS[1]
-for i = 1, 14 do
+for i = 1, 13 do
   local kind = redis.call('TYPE', KEYS[i]).ok
-  if kind ~= 'none' and kind ~= ((i == 5 or i == 6 or (i > 7 and i < 12)) and 'zset' or 'hash') then
+  if kind ~= 'none' and kind ~= ((i == 5 or i == 6 or (i > 7 and i < 11)) and 'zset' or 'hash') then
     error('WRONGTYPE ' .. KEYS[i])
   end
 end
 local mark = redis.call('HMGET', META, 'version', 'compatible_from')
 if not mark[1] then
-  for i = 1, 14 do
+  for i = 1, 13 do
     if redis.call('EXISTS', KEYS[i]) == 1 then error('QBEAT_UNMARKED') end
   end
   if ARGV[1] == '' then return {0, 0} end

@@ -142,7 +142,6 @@ end
 local function rest_is_kept(past)
   local uid = past.uid
   redis.call('ZREM', STARTS, uid)
-  if not past.kept and not past.late_kept then redis.call('ZREM', ENDS, uid) end
   if states[uid] then
     states[uid][STARTED], changed[uid] = NOWHERE, true
   else

@@ -27,7 +27,7 @@ write_boxes()
 -- Remember whose the history is, and have all of it pruned when its time comes.
 local former = values_of(FORMER, names)
 for i, uid in ipairs(uids) do
-  if redis.call('ZSCORE', ENDS, uid) then
+  if redis.call('EXISTS', HISTORY .. uid, LATE .. uid) > 0 then
     local state = states[uid]
     if state[STARTED] ~= EVERYWHERE then lower(STARTS, {state[PUBLISHED_FIRE_TIME], uid}) end
     redis.call('HSET', FORMER, names[i], (former[i] or '') .. uid)

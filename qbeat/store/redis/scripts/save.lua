@@ -30,6 +30,8 @@ end
 
 local definitions = {} -- name -> definition
 for i, definition in ipairs(values_of(ENTRIES, names)) do definitions[names[i]] = definition end
+local names_of = {} -- uid -> name, of removed entries that have a history too
+for i, name in ipairs(values_of(NAMES, uids)) do names_of[uids[i]] = name end
 load_states(uids)
 check_keys()
 local now, number = clock(), tonumber(redis.call('HGET', META, 'change')) + 1
@@ -37,9 +39,9 @@ local written, made = {}, {} -- names
 
 -- An entry that was removed and comes back under its old uid goes on with its old history.
 local function new_state(uid, change)
-  local past = redis.call('ZSCORE', ENDS, uid)
+  local past = names_of[uid] and end_of_past(uid)
   return {change.cursor, 0, NONE, NONE, NONE, change.runs, change.last_fire_time, NONE, NONE, number,
-    past and tonumber(past) or NONE, past and EVERYWHERE or NOWHERE}
+    past or NONE, past and EVERYWHERE or NOWHERE}
 end
 
 local function state_for(name, change)
