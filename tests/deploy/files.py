@@ -12,6 +12,7 @@ from typing import Any, Final
 import yaml
 
 ROOT: Final = Path(__file__).parents[2]
+README: Final = ROOT / "README.md"
 DEPLOY: Final = ROOT / "deploy"
 DOCKERFILE: Final = DEPLOY / "Dockerfile"
 COMPOSE: Final = DEPLOY / "compose.yaml"

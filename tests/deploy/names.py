@@ -14,7 +14,7 @@ from tests.deploy.files import (
     DEPLOY,
     DOCKERFILE,
     KUBERNETES,
-    ROOT,
+    README,
     UNIT,
     documents,
     instruction,
@@ -33,7 +33,7 @@ NOT_WORDS: Final = ("&", "|", "#", "…", "...", "&&", ">")
 def files() -> list[Path]:
     """Each text that users read or copy."""
     found = [path for path in DEPLOY.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    return [ROOT / "README.md", *sorted(found)]
+    return [README, *sorted(found)]
 
 
 def commands(path: Path) -> list[list[str]]:

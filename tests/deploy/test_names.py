@@ -1,7 +1,8 @@
-"""Every command, flag, setting, variable and metric that the README and deploy/ name exists."""
+"""Every command, flag, setting, variable, metric and test that the README and deploy/ name exists."""
 
 from __future__ import annotations
 
+import ast
 import os
 import pkgutil
 import re
@@ -18,7 +19,7 @@ from qbeat.beat.cli.group import COMMANDS, cli
 from qbeat.beat.cli.worker import celery_arguments
 from qbeat.beat.settings import Settings
 from tests.deploy.exported import Exported
-from tests.deploy.files import KUBERNETES, ROOT
+from tests.deploy.files import KUBERNETES, README, ROOT
 from tests.deploy.names import commands, files, named, spans
 
 pytestmark = pytest.mark.xdist_group("deploy")
@@ -111,6 +112,37 @@ def test_every_name_with_qbeat_s_prefix_is_a_setting_or_an_exported_metric(
 def test_every_path_that_is_named_is_there(path: Path) -> None:
     found = [span for span in spans(path) if re.fullmatch(r"(qbeat|tests|deploy|docs)/[\w./-]*", span)]
     assert [name for name in found if not os.path.lexists(ROOT / name)] == []
+
+
+@each_file
+def test_every_test_that_is_named_is_one(path: Path) -> None:
+    assert missing_tests(path) == []
+
+
+def test_a_test_that_is_none_is_found_missing(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    names = [f"{Path(__file__).relative_to(ROOT)}::{name}" for name in ("missing_tests", "test_nowhere")]
+    page.write_text("".join(f"`{name}`\n" for name in names))
+    assert missing_tests(page) == names
+
+
+def missing_tests(path: Path) -> list[str]:
+    """Each `file::test` that a text names and pytest would not collect."""
+    found = [span.split("::") for span in spans(path) if re.fullmatch(r"tests/[\w/]+\.py::\w+", span)]
+    return [f"{module}::{name}" for module, name in found if name not in functions_of(ROOT / module)]
+
+
+def functions_of(module: Path) -> set[str]:
+    """The test functions of a file."""
+    names = {node.name for node in ast.parse(module.read_text()).body if isinstance(node, ast.FunctionDef)}
+    return {name for name in names if name.startswith("test_")}
+
+
+def test_every_promise_of_the_readme_names_a_test_that_holds_it() -> None:
+    section = README.read_text().partition("\n## The promises\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 4
+    assert [row for row in rows if "::test_" not in row.split(" | ")[-1]] == []
 
 
 @each_file

@@ -1,0 +1,118 @@
+"""Exactly once on a Redis broker: what has been sent is not sent again, whoever tries, whatever answer was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+from qbeat.beat.entries import Entry
+from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.marked import MarkedSender
+from qbeat.beat.publishing.plain import PlainScheduler
+from qbeat.schedules import Interval
+from tests.beat.declaring import app_with
+from tests.beat.wire import job
+from tests.servers import RedisServer, eventually
+from tests.torture.oracle import messages_in
+
+PUBLISHED = (Verdict.PUBLISHED, None)
+MakeSender = Callable[[str], MarkedSender]
+
+
+@pytest.fixture
+def make_sender() -> Iterator[MakeSender]:
+    """`make_sender(url)`: a sender as each replica has one, closed after the test."""
+    with ExitStack() as ending:
+
+        def make(url: str) -> MarkedSender:
+            app = app_with(url)
+            return ending.enter_context(closing(MarkedSender(app, PlainScheduler(app))))
+
+        yield make
+
+
+def firing(name: str, number: int = 0, **options: Any) -> Job:
+    entry = Entry(name, "tasks.add", Interval(60), "UTC", options=options)
+    return job(entry, number, name.encode().hex().ljust(32, "0"))
+
+
+def sent(redis: RedisServer) -> list[str]:
+    """The task ids in the queue, in the order in which a worker takes them."""
+    return [message.task_id for message in reversed(messages_in(redis.client))]
+
+
+def ids(*jobs: Job) -> list[str]:
+    return [each.firing.task_id for each in jobs]
+
+
+def test_what_one_replica_has_sent_no_other_sends_again(
+    redis_url: str, redis_server: RedisServer, make_sender: MakeSender
+) -> None:
+    jobs = [firing("fast"), firing("slow", countdown=60), firing("fast", 1)]
+    for replica in (make_sender(redis_url), make_sender(redis_url)):
+        assert replica.send(jobs) == [PUBLISHED] * 3
+    assert sent(redis_server) == ids(*jobs)
+
+
+def test_of_a_batch_that_was_sent_in_part_the_rest_is_sent(
+    redis_url: str, redis_server: RedisServer, make_sender: MakeSender
+) -> None:
+    jobs = [firing(f"entry {place}", number) for number in range(3) for place in range(4)]
+    make_sender(redis_url).send(jobs[:5])
+    assert make_sender(redis_url).send(jobs) == [PUBLISHED] * 12
+    assert sent(redis_server) == ids(*jobs)
+
+
+def test_a_fire_time_before_the_mark_is_never_sent(
+    redis_url: str, redis_server: RedisServer, make_sender: MakeSender
+) -> None:
+    sender = make_sender(redis_url)
+    early, late = firing("one"), firing("one", 1)
+    assert sender.send([late]) == sender.send([early]) == [PUBLISHED]
+    assert sent(redis_server) == ids(late)
+
+
+def test_each_lane_of_an_entry_has_a_mark_of_its_own(
+    redis_url: str, redis_server: RedisServer, make_sender: MakeSender
+) -> None:
+    automatic = firing("one", 1)
+    by_hand = firing("one")
+    by_hand = by_hand._replace(firing=by_hand.firing._replace(lane="manual:a"))
+    for _ in range(2):
+        assert make_sender(redis_url).send([automatic, by_hand]) == [PUBLISHED] * 2
+    assert sent(redis_server) == ids(automatic, by_hand)
+
+
+def test_a_push_whose_answer_is_lost_is_made_once(
+    redis_url: str, redis_server: RedisServer, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qbeat.beat.publishing.plain.SOCKET_TIMEOUT", 0.3)
+    sender = make_sender(redis_url)
+    first, second = firing("one"), firing("one", 1)
+    assert sender.send([first]) == [PUBLISHED]
+    redis_server.process.pause()
+    try:
+        [(verdict, _)] = sender.send([second])
+    finally:
+        redis_server.process.resume()
+    assert verdict is Verdict.UNCERTAIN
+    eventually(lambda: sent(redis_server) == ids(first, second))  # it had reached Redis all the same
+    assert sender.send([second]) == [PUBLISHED]
+    assert sent(redis_server) == ids(first, second)
+
+
+def test_a_queue_that_is_none_moves_no_mark(
+    redis_url: str, redis_server: RedisServer, make_sender: MakeSender
+) -> None:
+    sender = make_sender(redis_url)
+    assert sender.send([firing("one")]) == [PUBLISHED]
+    redis_server.client.delete("celery")
+    redis_server.client.set("celery", "by something else")
+    answers = sender.send([firing("one", 1), firing("other", queue="low")])
+    assert [verdict for verdict, _ in answers] == [Verdict.FAILED, Verdict.PUBLISHED]
+    redis_server.client.delete("celery")
+    assert sender.send([firing("one", 1)]) == [PUBLISHED]
+    assert sent(redis_server) == ids(firing("one", 1))
