@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
 
 import pytest
 
-from tests.servers.process import living
+from tests.servers.process import Process, living
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -33,9 +32,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call" and report.failed:
-        report.sections += [(f"output of {_title(process)}", process.tail(30)) for process in living()]
+        report.sections += [(f"output of {_title(process)}", _last_words(process)) for process in living()]
     return report
 
 
-def _title(process: Any) -> str:
+def _last_words(process: Process) -> str:
+    try:
+        return process.tail(30)
+    except OSError as error:  # an error here would end the whole run
+        return f"cannot be read: {error}"
+
+
+def _title(process: Process) -> str:
     return " ".join(process.command)[:120]

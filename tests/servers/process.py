@@ -17,7 +17,7 @@ _living: dict[int, Process] = {}
 
 
 def living() -> list[Process]:
-    """The processes that run now; a failed test shows their last lines."""
+    """The processes that were started and not ended since; a failed test shows their last lines."""
     return list(_living.values())
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 
 import pytest
 
-from tests.servers.process import Process
+from tests.servers.process import Process, living
 from tests.servers.waiting import eventually
 from tests.servers.watcher import watch
 
@@ -98,9 +98,11 @@ class Server(ABC):
         if self.is_running:
             return
         self.process.start()
-        eventually(
-            self._answers_or_ended, within=self.boot_seconds, what=f"{self.name} answers at {self.port}"
-        )
+        what = f"{self.name} answers at {self.port}"
+        try:
+            eventually(self._answers_or_ended, within=self.boot_seconds, what=what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its output ends with\n{self.process.tail()}") from None
 
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""
@@ -113,8 +115,9 @@ class Server(ABC):
             self.process.kill()
 
     def close(self) -> None:
-        """End it and remove its folder."""
-        self.kill()
+        """End it, with what it may have left running if it ended by itself, and remove its folder."""
+        if self.process in living():
+            self.process.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
         watch().tell("-", "folder", self.directory)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import tests.conftest
 from tests.servers import find_program, free_port
-from tests.servers.server import need_program
+from tests.servers.process import Process, living
+from tests.servers.server import Server, need_program
 
 
 def test_a_free_port_can_be_listened_on() -> None:
@@ -35,3 +37,52 @@ def test_a_missing_server_fails_the_test_in_ci(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="no-such-program is missing"):
         need_program("no-such-program", "no-such-package")
+
+
+class Broken(Server):
+    """A server that says what is wrong and then ends, or hangs."""
+
+    name = "broken"
+    boot_seconds = 0.5
+    script = ""
+
+    def prepare(self) -> Process:
+        return Process(["sh", "-c", self.script], directory=self.directory, log=self.log)
+
+    def answers(self) -> bool:
+        return False
+
+    @property
+    def url(self) -> str:
+        return ""
+
+
+class Ending(Broken):
+    script = "echo no port left; exit 3"
+
+
+class Hanging(Broken):
+    script = "echo still booting; exec sleep 60"
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [(Ending, r"broken ended with 3:\nno port left"), (Hanging, r"(?s)not within.*still booting")],
+)
+def test_a_server_that_does_not_start_says_why_and_leaves_nothing(kind: type[Broken], told: str) -> None:
+    server = kind()
+    with pytest.raises((RuntimeError, AssertionError), match=told), server:
+        pytest.fail("it has started")
+    assert not server.process.is_running
+    assert not server.directory.exists()
+    assert server.process not in living()
+
+
+def test_a_process_whose_log_has_gone_does_not_end_the_run(tmp_path: Path) -> None:
+    process = Process(["sleep", "60"], directory=tmp_path, log=tmp_path / "log")
+    process.start()
+    try:
+        process.log.unlink()
+        assert "cannot be read" in tests.conftest._last_words(process)
+    finally:
+        process.end()
