@@ -21,6 +21,7 @@ from celery import Celery
 
 from qbeat.beat.clock import SystemClock
 from qbeat.beat.entries import Entry
+from qbeat.beat.garbage import calm_collector
 from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.publishing.fused import fusion_for
 from qbeat.beat.scheduler import Scheduler
@@ -100,12 +101,12 @@ def _burst(
         clock.wait(0.01)
     due_at = min(record.due_at for record in store.entries())
     while timing.now() < due_at - SECOND // 2:
-        scheduler.tick()
-        clock.wait(0.1)
+        clock.wait(min(scheduler.tick(), 0.1))
     clock.wait((due_at - timing.now()) / SECOND)
     profiler = cProfile.Profile() if profile else None
     if profiler:
         profiler.enable()
+    calm_collector()
     began, cpu = time.perf_counter(), time.process_time()
     while client.llen("celery") < len(entries):
         clock.wait(scheduler.tick())
