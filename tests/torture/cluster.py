@@ -65,6 +65,7 @@ class Cluster:
         for replica in self.replicas:
             if not replica.process.is_running:
                 assert replica.process.exit_code == UNAVAILABLE, replica.process.tail()
+                assert "is starting" not in replica.process.output, "one that ran has ended by itself"
                 self.log.append("start again")
                 replica.process.start()
 

@@ -55,6 +55,10 @@ _UNTRUSTED: Final = (
 )
 _LOADING: Final = StoreUnavailable, "is still loading its data: it will answer soon"
 _MOVING: Final = StoreUnavailable, "is a cluster that is being repaired or moved: it will answer soon"
+_ORPHANED: Final = (
+    StoreUnavailable,
+    "cannot be found: see whether its Sentinels run, and whether master_name is what they call it",
+)
 _BUSY: Final = StoreUnavailable, "is busy with a long script: wait, or end it with SCRIPT KILL"
 _CROWDED: Final = StoreUnavailable, "has too many clients: raise maxclients, or close some"
 _UNLIKE: Final = StoreUnusable, "does not speak as Redis does: correct the store's URL"
@@ -77,6 +81,7 @@ _BY_TEXT: Final[tuple[tuple[_Meaning, tuple[str, ...]], ...]] = (
     (_UNTRUSTED, ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed")),
     (_LOADING, ("LOADING", "loading the dataset")),
     (_MOVING, ("CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN")),
+    (_ORPHANED, ("No master found for",)),
     (_BUSY, ("BUSY",)),
     (_CROWDED, ("max number of clients",)),
 )

@@ -43,10 +43,8 @@ class Postgresql(ServerDialect):
 
     conflicts = frozenset({"40001", "40P01"})
     passing: ClassVar = ("08", "40", "53", "55P03", "57", "25006")
-    lasting: ClassVar = (
-        "53100",
-        "28",
-        "3D",
+    lasting: ClassVar = ("53100", "28", "3D")
+    lasting_texts: ClassVar = (  # libpq gives no code while it connects
         "authentication failed",
         "does not exist",
         "no pg_hba.conf entry",

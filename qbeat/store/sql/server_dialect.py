@@ -32,7 +32,9 @@ class ServerDialect(Dialect):
     passing: ClassVar[tuple[str, ...]]
     """How the codes of states begin that pass."""
     lasting: ClassVar[tuple[str, ...]]
-    """How the codes, or else the texts, of states begin that a person has to end."""
+    """How the codes of states begin that a person has to end."""
+    lasting_texts: ClassVar[tuple[str, ...]] = ()
+    """What the texts of such states say, where errors come without a code."""
 
     def __init__(self, address: URL, clock: Callable[[], int] | None) -> None:
         self._address = address
@@ -83,4 +85,4 @@ class ServerDialect(Dialect):
     def _is_lasting(self, code: str, said: str) -> bool:
         if code:
             return code.startswith(self.lasting)
-        return any(sign in said for sign in self.lasting)
+        return any(sign in said for sign in self.lasting_texts)
