@@ -42,7 +42,7 @@ test-versions: servers ## the end-to-end tests against each Celery, on each Pyth
 	@tests/run_versions
 
 bench: servers ## compare qbeat with its rivals: make bench CASE=burst ENTRIES=10000
-	@$(MAKE) --no-print-directory VENV=$(VENV)-bench $(VENV)-bench/.compares
+	@$(MAKE) --silent --no-print-directory VENV=$(VENV)-bench $(VENV)-bench/.compares
 	$(VENV)-bench/bin/python -m tests.benchmarks $(CASE) $(BENCH_ARGS)
 
 lint: $(VENV)/.develops ## style, types and import rules alone

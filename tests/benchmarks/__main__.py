@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.benchmarks.cases import CASES
-from tests.benchmarks.report import rendered, write
+from tests.benchmarks.machine import machine, versions
+from tests.benchmarks.report import Record, rendered, write
 from tests.benchmarks.results import Sizes
 
 
@@ -28,7 +30,8 @@ def main() -> None:
         print(f"## {part.title}\n\n{rendered(part)}\n", flush=True)
         print(f"== {name} took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         if options.write:
-            write(options.write, {name: part})
+            day = datetime.now(UTC).date().isoformat()
+            write(options.write, name, Record(part, day, machine(), versions()), tuple(CASES))
 
 
 def _options() -> argparse.Namespace:
@@ -39,7 +42,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--entries", type=int, help="how many entries, in place of each case's own number")
     parser.add_argument("--repeats", type=int, default=3, help="rounds of which the median is taken")
     parser.add_argument("--seconds", type=float, help="how long a rival, a lull or lateness is watched")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the parts of this page")
+    parser.add_argument(
+        "--write", type=Path, metavar="PAGE", help="keep the figures, and make this page anew"
+    )
     options = parser.parse_args()
     unknown = set(options.cases) - set(CASES)
     if unknown:

@@ -1,97 +1,87 @@
-"""Results as text: tables for the terminal and for a page whose parts are replaced one by one."""
+"""Results as text: tables for the terminal, and a page made anew from all that was measured so far.
+
+The figures lie in a JSON file beside the page, so that a run of one case leaves the others as they are.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from tests.benchmarks.processes import memory_of_machine
 from tests.benchmarks.results import Figure, Goal, Part, Row
 
-_PACKAGES: Final = (
-    "celery",
-    "kombu",
-    "redis",
-    "celery-redbeat",
-    "django-celery-beat",
-    "sqlalchemy-celery-beat",
-    "sqlalchemy",
-    "django",
-)
+_HEAD: Final = """\
+# Benchmarks
+
+Written by `make bench WRITE=docs/benchmarks.md`; `make bench CASE="burst rabbitmq"` measures some of the cases,
+`ENTRIES=1000 REPEATS=1 SECONDS=5` makes them small. The code is in `tests/benchmarks`.
+
+qbeat and those it is compared with run in turn, in the same run, on the same machine and the same servers, each as
+a process of its own that is started as its users start it, with `-l WARNING` and with the same app. Rivals come
+from PyPI into an environment of their own (`.venv-bench`). CPU time is what Linux counts for the whole process, all
+of its threads included; servers are not counted. Where there are several rounds, figures are medians. A rival that
+would take minutes is watched for a window of some seconds, and its rate is what it sent in it. What counts are the
+ratios: the figures themselves change with the machine and with whatever else it does."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A part, when and where it was measured, and the versions of all that took part."""
+
+    part: Part
+    day: str
+    machine: str
+    versions: Mapping[str, str]
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Return what ``asdict`` made plain."""
+        fields = dict(plain["part"])
+        goals = [Goal(**goal) for goal in fields.pop("goals")]
+        return cls(Part(**fields, goals=goals), plain["day"], plain["machine"], plain["versions"])
 
 
 def rendered(part: Part) -> str:
     """Return a part as Markdown, without its title."""
-    blocks = [part.method, *_table(part.rows)]
+    blocks = [part.method, table(part.rows)]
     if part.goals:
-        blocks += _table([_goal_row(goal) for goal in part.goals])
+        blocks.append(table([_goal_row(goal) for goal in part.goals]))
     return "\n\n".join(blocks)
 
 
-def write(page: Path, parts: Mapping[str, Part]) -> None:
-    """Put parts between their marks in ``page``, and their figures into the JSON file beside it."""
-    text = page.read_text()
-    for name, part in parts.items():
-        text = _replaced(text, name, f"{rendered(part)}\n\n{_measured_on()}")
-    page.write_text(text)
-    figures_file = page.with_suffix(".json")
-    figures: dict[str, Any] = json.loads(figures_file.read_text()) if figures_file.exists() else {}
-    for name, part in parts.items():
-        figures[name] = asdict(part) | {"at": _today(), "machine": machine(), "versions": versions()}
-    figures_file.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+def page(records: Iterable[Record]) -> str:
+    """Return the whole page."""
+    listed = list(records)
+    parts = [f"## {record.part.title}\n\n{rendered(record.part)}\n\n{_measured(record)}" for record in listed]
+    return "\n\n".join([_HEAD, _summary(listed), *parts]) + "\n"
 
 
-def machine() -> str:
-    """Return the size of this machine."""
-    memory = memory_of_machine() / 2**30
-    return (
-        f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GB, {platform.system()} {platform.release()}"
-    )
+def write(path: Path, name: str, record: Record, order: Sequence[str]) -> None:
+    """Put a case's record into the JSON file beside the page, and make the page anew, its parts in this order."""
+    beside = path.with_suffix(".json")
+    known: dict[str, Any] = json.loads(beside.read_text()) if beside.exists() else {}
+    known[name] = asdict(record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(page(Record.from_plain(known[each]) for each in order if each in known))
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of who is compared."""
-    return {"python": platform.python_version()} | dict(_installed(_PACKAGES))
-
-
-def _replaced(text: str, name: str, content: str) -> str:
-    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    before, found, rest = text.partition(begin)
-    _, found_too, after = rest.partition(end)
-    if not (found and found_too):
-        raise ValueError(f"the page has no place for {name}: it wants the lines {begin} and {end}")
-    return f"{before}{begin}\n{content}\n{end}{after}"
-
-
-def _table(rows: Sequence[Row]) -> Iterator[str]:
+def table(rows: Sequence[Row]) -> str:
+    """Return rows, all of which have the headings of the first one, as a Markdown table."""
     headings = list(rows[0])
     lines = [
         headings,
         ["---"] + ["---:"] * (len(headings) - 1),
-        *([_text(row.get(heading)) for heading in headings] for row in rows),
+        *([text(row.get(heading)) for heading in headings] for row in rows),
     ]
-    yield "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _goal_row(goal: Goal) -> Row:
-    sign = "≥" if goal.is_floor else "≤"
-    return {
-        "goal": goal.what,
-        "wanted": f"{sign} {_text(goal.wanted)}",
-        "measured": goal.measured,
-        "met": "yes" if goal.is_met else "**no**",
-    }
-
-
-def _text(figure: Figure) -> str:
+def text(figure: Figure) -> str:
+    """Return a figure: whole from 100 on, with three significant digits below, and a dash for none."""
     if figure is None:
         return "-"
     if isinstance(figure, str):
@@ -101,23 +91,24 @@ def _text(figure: Figure) -> str:
     return f"{figure:.3g}"
 
 
-def _measured_on() -> str:
-    listed = ", ".join(f"{name} {number}" for name, number in versions().items())
-    return f"Measured on {_today()}: {machine()}; {listed}."
+def _summary(records: Iterable[Record]) -> str:
+    rows: list[Row] = [
+        {"": record.part.title, **_goal_row(goal)} for record in records for goal in record.part.goals
+    ]
+    met = sum(row["met"] == "yes" for row in rows)
+    return f"## Goals\n\n{met} of {len(rows)} are met.\n\n{table(rows)}" if rows else ""
 
 
-def _today() -> str:
-    return datetime.now(UTC).date().isoformat()
+def _goal_row(goal: Goal) -> Row:
+    sign = "≥" if goal.is_floor else "≤"
+    return {
+        "goal": goal.what,
+        "wanted": f"{sign} {text(goal.wanted)}",
+        "measured": goal.measured,
+        "met": "yes" if goal.is_met else "**no**",
+    }
 
 
-def _processor() -> str:
-    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return found[1] if found else platform.machine()
-
-
-def _installed(packages: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for package in packages:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            continue
+def _measured(record: Record) -> str:
+    listed = ", ".join(f"{name} {number}" for name, number in record.versions.items())
+    return f"Measured on {record.day}: {record.machine}; {listed}."
