@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +22,7 @@ from qbeat.beat.roster import Roster, Tracked
 from qbeat.beat.store_time import StoreTime
 from qbeat.schedules.base import SECOND
 from qbeat.schedules.bounds import max_runs_of, runs_left
-from qbeat.store.base import Store
+from qbeat.store.base import Store, StoreUnavailable
 from qbeat.store.records import AUTO, Claim, Firing, NewFiring, Settlement, Won
 
 logger = logging.getLogger("qbeat")
@@ -81,21 +83,27 @@ class Claimer:
         return self.claim_batches([(due, now)])
 
     def claim_batches(self, batches: Iterable[tuple[Iterable[Tracked], int]]) -> int:
-        """Claim one batch after the other; while the store works on one, the next is made ready.
+        """Claim one batch after the other; while the store works on one, the next is made ready and sent.
 
         Each batch comes with the instant at which it is due. Returns how many claims were tried.
         """
         tried = 0
-        under_way: _Begun | None = None
-        for due, now in batches:
-            wishes = self._wishes(due, now)
-            tried += len(wishes)
-            before, outcomes = under_way, self._finish(under_way) if under_way else []
-            under_way = self._begin(wishes) if wishes else None
-            if before:
-                self._take_in(before.wishes, outcomes, before.started)
-        if under_way:
-            self._take_in(under_way.wishes, self._finish(under_way), under_way.started)
+        under_way: deque[_Begun] = deque()
+        try:
+            for due, now in batches:
+                wishes = self._wishes(due, now)
+                tried += len(wishes)
+                if wishes:
+                    under_way.append(self._begin(wishes, alone=not under_way))
+                if len(under_way) > 1:
+                    self._take_in(under_way.popleft())
+            while under_way:
+                self._take_in(under_way.popleft())
+        finally:
+            # Only after an error, and then the state of all entries is read anew.
+            for begun in under_way:
+                with suppress(StoreUnavailable):
+                    begun.finish()
         return tried
 
     def _wishes(self, due: Iterable[Tracked], now: int) -> list[tuple[Tracked, Claim]]:
@@ -104,18 +112,12 @@ class Claimer:
         known: _Known = {}
         return [(tracked, claim) for tracked in due if (claim := self._wish(tracked, now, known)) is not None]
 
-    def _begin(self, wishes: list[tuple[Tracked, Claim]]) -> _Begun:
+    def _begin(self, wishes: list[tuple[Tracked, Claim]], *, alone: bool) -> _Begun:
         started = self._clock.monotonic()
-        settlements = self._dispatcher.settlements_to_claim_with()
+        settlements = self._dispatcher.settlements_to_claim_with() if alone else []
         claims = [claim for _, claim in wishes]
         finish = self._store.begin_claim(claims, settlements, replica=self._holder.name)
         return _Begun(wishes, claims, settlements, started, finish)
-
-    def _finish(self, begun: _Begun) -> list[Won]:
-        outcomes = begun.finish()
-        self._dispatcher.claimed_with(begun.settlements)
-        self._observer.claimed(begun.claims, outcomes, self._time.now())
-        return outcomes
 
     def close(self) -> None:
         """Let go of what claiming has opened."""
@@ -186,12 +188,15 @@ class Claimer:
             known[key] = decision
         return decision
 
-    def _take_in(
-        self, wishes: Sequence[tuple[Tracked, Claim]], outcomes: Sequence[Won], started: float
-    ) -> None:
+    def _take_in(self, begun: _Begun) -> None:
+        """Wait for the store's answer; publish what was won, read again what was lost."""
+        outcomes = begun.finish()
+        if begun.settlements:
+            self._dispatcher.claimed_with(begun.settlements)
+        self._observer.claimed(begun.claims, outcomes, self._time.now())
         firings: list[tuple[Firing, Entry]] = []
         lost: list[str] = []
-        for (tracked, claim), won in zip(wishes, outcomes, strict=True):
+        for (tracked, claim), won in zip(begun.wishes, outcomes, strict=True):
             if won is Won.LOST:
                 lost.append(tracked.entry.name)
                 continue
@@ -203,7 +208,7 @@ class Claimer:
                 firings += self._to_publish(tracked, claim)
             else:
                 self._dispatcher.check_outbox_now()
-        self._dispatcher.publish(firings, started)
+        self._dispatcher.publish(firings, begun.started)
         if lost:
             self._roster.follow(self._store.entries(lost))
 

@@ -47,7 +47,7 @@ OFFSET_STEP: Final = 10
 """Milliseconds by which a clock's offset has to change to be told anew."""
 BATCH: Final = 500
 """Entries claimed in one step: a burst delays whatever is due next by no more than one such step."""
-BURST: Final = 0.05
+BURST: Final = 0.2
 """Seconds for which one tick goes on to claim batches, before it looks after everything else."""
 
 

@@ -19,6 +19,7 @@ from qbeat import __version__
 from qbeat.beat.clock import Clock, SystemClock
 from qbeat.beat.entries import Entry, generation_of
 from qbeat.beat.errors import SettingError
+from qbeat.beat.garbage import calm_collector
 from qbeat.beat.health.monitor import Monitor
 from qbeat.beat.health.observer import SILENT
 from qbeat.beat.health.sdnotify import Notifier
@@ -164,6 +165,8 @@ class Service:
     def _note_turn(self) -> None:
         """Tell whoever watches how the turn went."""
         vitals = self._vitals
+        if not vitals.has_loaded and not self._is_guest:  # a guest's process is not its own to tune
+            calm_collector()
         vitals.has_loaded, vitals.store_trouble = True, None
         vitals.waits_for_broker = self.scheduler.waits_for_broker
         vitals.entries = self.scheduler.outlook()[0]

@@ -18,9 +18,7 @@ NONE: Final = -(2**53)
 UID_LENGTH: Final = 32
 
 _CLAIM: Final = Struct(">qqqqqHI").pack  # cursor, revision, new cursor, next, due at; firings, skips
-_FIRING: Final = Struct(">qH").pack  # fire time, length of the task; the task follows
-_MESSAGE: Final = Struct(">HI").pack  # number of the list, length of the payload; the payload follows
-_NO_MESSAGE: Final = _MESSAGE(0, 0)
+_FIRING: Final = Struct(">qHH").pack  # fire time, number of its message's list, length of the task; it follows
 _SKIP: Final = Struct(">qqqH").pack  # first, last, count, length of the reason; the reason follows
 _ENDING: Final = Struct(">32sqqIBH").pack  # uid, fire time, instant, attempt, code, length of the lane
 _LENGTH: Final = Struct(">I").pack
@@ -60,16 +58,20 @@ def uid_bytes(uid: str) -> bytes:
     return packed
 
 
-def pack_claims(claims: Sequence[Claim]) -> tuple[bytes, bytes, list[str]]:
-    """Return the uids, the claims, and the lists that their messages are pushed to."""
+def pack_claims(claims: Sequence[Claim]) -> tuple[bytes, bytes, list[str], list[str]]:
+    """Return the uids, the claims, their messages, and the lists that these are pushed to.
+
+    The messages are no part of what is packed: Lua takes longer to cut them out than to push them.
+    """
     lists: dict[str, int] = {}
+    messages: list[str] = []
     parts: list[bytes] = []
     for claim in claims:
-        _add_claim(parts, claim, lists)
-    return b"".join([uid_bytes(claim.uid) for claim in claims]), b"".join(parts), [*lists]
+        _add_claim(parts, claim, messages, lists)
+    return b"".join([uid_bytes(claim.uid) for claim in claims]), b"".join(parts), messages, [*lists]
 
 
-def _add_claim(parts: list[bytes], claim: Claim, lists: dict[str, int]) -> None:
+def _add_claim(parts: list[bytes], claim: Claim, messages: list[str], lists: dict[str, int]) -> None:
     next_fire_time, due_at = claim.next_fire_time, claim.due_at
     parts.append(
         _CLAIM(
@@ -83,20 +85,17 @@ def _add_claim(parts: list[bytes], claim: Claim, lists: dict[str, int]) -> None:
         )
     )
     for firing in claim.firings:
-        _add_firing(parts, firing, lists)
+        _add_firing(parts, firing, messages, lists)
     for skip in claim.skips:
         parts += _skip(skip)
 
 
-def _add_firing(parts: list[bytes], firing: NewFiring, lists: dict[str, int]) -> None:
-    task = pack_task(firing.task_id)
-    parts += (_FIRING(firing.fire_time, len(task)), task)
-    message = firing.message
-    if message is None:
-        parts.append(_NO_MESSAGE)
-    else:
-        payload = message.payload.encode()
-        parts += (_MESSAGE(_number_of(message, lists), len(payload)), payload)
+def _add_firing(parts: list[bytes], firing: NewFiring, messages: list[str], lists: dict[str, int]) -> None:
+    task, message, number = pack_task(firing.task_id), firing.message, 0
+    if message is not None:
+        number = _number_of(message, lists)
+        messages.append(message.payload)
+    parts += (_FIRING(firing.fire_time, number, len(task)), task)
 
 
 def _number_of(message: Message, lists: dict[str, int]) -> int:

@@ -56,7 +56,7 @@ class Server:
         with self._explained():
             connection = _connection_of(pool)
             with _used(connection, pool, keep=True):
-                connection.send_command("EVALSHA", script.digest, *tail)
+                connection.send_packed_command([_packed("EVALSHA", script.digest, *tail)])
 
         def finish() -> Any:
             try:
@@ -152,6 +152,15 @@ def _used(connection: Any, pool: Any, *, keep: bool = False) -> Iterator[None]:
     finally:
         if not keep:
             pool.release(connection)
+
+
+def _packed(*command: Argument) -> bytes:
+    """Return a command as Redis takes it; redis-py, without its C parser, is slow to pack many arguments."""
+    parts = [b"*%d\r\n" % len(command)]
+    for argument in command:
+        data = argument if isinstance(argument, bytes) else str(argument).encode()
+        parts += (b"$%d\r\n" % len(data), data, b"\r\n")
+    return b"".join(parts)
 
 
 def _moved_to(error: errors.ResponseError) -> tuple[str, int] | None:

@@ -139,9 +139,9 @@ class RedisStore(Store):
         check_length(settlements)
         if not claims and not settlements:
             return list
-        uids, packed, lists = pack_claims(claims)
-        keys = (*self._keys, *lists)
-        finish = self._begin("claim", replica, pack_settlements(settlements), uids, packed, keys=keys)
+        uids, packed, messages, lists = pack_claims(claims)
+        keys, settled = (*self._keys, *lists), pack_settlements(settlements)
+        finish = self._begin("claim", replica, settled, uids, packed, *messages, keys=keys)
         return lambda: [_WON[letter] for letter in finish()]
 
     def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:

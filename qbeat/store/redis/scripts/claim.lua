@@ -6,9 +6,10 @@
 -- ARGV[4]      settlements, packed
 -- ARGV[5]      the claims' uids, one after the other
 -- ARGV[6]      the claims, packed
+-- ARGV[7...]   the messages of their firings, in the same order
 -- Returns      a letter for each claim: L lost, Y won, Q won and queued
 local CLAIM = '>i8i8i8i8i8I2I4' -- cursor, revision, new cursor, next fire time, due at, firings, skips
-local FIRING = '>i8I2c0I2I4c0' -- fire time, task, number of the list or 0, payload
+local FIRING = '>i8I2I2c0' -- fire time, number of the list of its message or 0, task
 local SKIP = '>i8i8i8I2c0' -- first, last, count, reason
 
 local me, packed = ARGV[3], ARGV[6]
@@ -22,7 +23,7 @@ load_states(uids)
 load_boxes(uids)
 check_keys()
 
-local at, now, my_number = 1, clock(), number_of(me)
+local at, message_at, now, my_number = 1, 7, clock(), number_of(me)
 local payloads = {} -- number of the list -> messages
 settle(endings)
 
@@ -37,16 +38,19 @@ end
 local function fire(uid, count, won, queued)
   local last
   for _ = 1, count do
-    local fire_time, task, list, payload
-    fire_time, task, list, payload, at = struct.unpack(FIRING, packed, at)
+    local fire_time, list, task, message
+    fire_time, list, task, at = struct.unpack(FIRING, packed, at)
     last = fire_time
-    if won and list > 0 and not queued then
+    if list > 0 then
+      message, message_at = ARGV[message_at], message_at + 1
+    end
+    if won and message and not queued then
       local messages = payloads[list]
       if not messages then
         messages = {}
         payloads[list] = messages
       end
-      messages[#messages + 1] = payload
+      messages[#messages + 1] = message
       add_pushed(uid, fire_time, task, now, my_number)
     elseif won then
       put_firing(uid, {fire_time, AUTO, task, now, me, not queued and now, 0, 1, false, false})
