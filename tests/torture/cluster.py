@@ -21,6 +21,11 @@ T = TypeVar("T")
 
 Fault = Callable[[], None]
 
+STEPS = (-3600, -30, -5, 5, 30, 3600)
+"""Seconds by which a replica's wall clock is wrong."""
+STEPS_OF_A_STORE = (-3600, -30, -5, 5)
+"""The same where it is the store's clock too: what has fired ahead of the time makes for a long silence after."""
+
 
 class Replica:
     """One qbeat process, started again under the same name after each end; ``clock`` steps its wall clock."""
@@ -37,10 +42,15 @@ class Replica:
 class Cluster:
     """Replicas that run until the end of the test, and what can happen to them."""
 
-    def __init__(self, replicas: Sequence[Replica], chance: random.Random) -> None:
+    def __init__(
+        self, replicas: Sequence[Replica], chance: random.Random, *, own_clocks: bool = False
+    ) -> None:
+        """``own_clocks``: the replicas' clocks are the store's, as SQLite's are."""
         self.replicas = replicas
         self.log: list[str] = []
         self.faults_struck = 0
+        self.breaths_with_firings = 0
+        self._own_clocks = own_clocks
         self._chance = chance
         self._since = time.monotonic()
 
@@ -86,8 +96,10 @@ class Cluster:
             name = self._chance.choice(sorted(faults))
             self.log.append(name)
             self.faults_struck += 1
+            before = self._fired()
             faults[name]()
             self.breathe(0.2, 1.5)
+            self.breaths_with_firings += self._fired() > before
             self.revive()
         for replica in self.replicas:
             if replica.clock:
@@ -126,9 +138,14 @@ class Cluster:
         replica.process.resume()
 
     def _step(self) -> None:
-        clock = self._one().clock
-        assert clock is not None
-        clock.step(self.one_of([-3600, -30, -5, 5, 30, 3600]))
+        # Where the clocks are the store's, one of them stays right, so that entries go on firing.
+        replica = self.replicas[0] if self._own_clocks else self._one()
+        assert replica.clock is not None
+        replica.clock.step(self.one_of(STEPS_OF_A_STORE if self._own_clocks else STEPS))
+
+    def _fired(self) -> int:
+        """Return how many firings the replicas have told of since the test began."""
+        return sum(replica.process.log.read_bytes().count(b") fired for ") for replica in self.replicas)
 
 
 def broken_link(proxy: TcpProxy, cluster: Cluster) -> Fault:
