@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
+from weakref import WeakValueDictionary
 from zoneinfo import ZoneInfo
 
 from celery.schedules import BaseSchedule, crontab, solar
@@ -23,6 +24,9 @@ from qbeat.schedules.zones import zone
 MAX_POLLS: Final = 10_000
 """A schedule of the user's own that has not become due after so many looks ahead is taken for finished."""
 
+_compiled: WeakValueDictionary[Hashable, Schedule] = WeakValueDictionary()
+"""By zone, and by what entries declare: thousands of entries have the same few schedules."""
+
 
 def compile_schedule(
     declared: Any, *, name: str, timezone: str, relative: bool = False, policies: Policies | None = None
@@ -33,11 +37,34 @@ def compile_schedule(
     anything else is a ``ScheduleError``. Bounds, exclusions, ``fold`` and ``gap`` come from ``policies``.
     """
     policies = policies or DEFAULTS
+    meaning = (timezone, relative, _meaning(declared)) if policies is DEFAULTS else None
+    known = _compiled.get(meaning)
+    if known is not None:
+        return known
     schedule = policies.apply(_translate(declared, timezone, relative, policies))
     schedule = schedule.resolve(name=name, timezone=timezone)
-    return (
-        schedule if any(isinstance(layer, CustomSchedule) for layer in layers(schedule)) else shared(schedule)
-    )
+    if any(isinstance(layer, CustomSchedule) for layer in layers(schedule)):
+        return schedule
+    schedule = shared(schedule)
+    if meaning is not None and meaning[-1] is not None:
+        _compiled[meaning] = schedule
+    return schedule
+
+
+def _meaning(declared: Any) -> Hashable:
+    """Return what two declarations of one schedule have in common, ``None`` where that is not plain to see."""
+    if isinstance(declared, (int, float, timedelta)):
+        return type(declared), declared
+    if type(declared) is crontab:
+        fields = (
+            declared.minute,
+            declared.hour,
+            declared.day_of_week,
+            declared.day_of_month,
+            declared.month_of_year,
+        )
+        return getattr(vars(declared).get("tz"), "key", None), *map(frozenset, fields)
+    return None
 
 
 def _translate(declared: Any, timezone: str, relative: bool, policies: Policies) -> Schedule:

@@ -134,15 +134,17 @@ class Claimer:
         if not decision.fire_times and not decision.skips and upcoming is not None:
             self._roster.advance(tracked, tracked.cursor, upcoming, due_at)
             return None
+        firings = self._firings(tracked, decision.fire_times)
+        # By their places, for names would double the time.
         return Claim(
-            uid=tracked.uid,
-            cursor=tracked.cursor,
-            revision=tracked.revision,
-            new_cursor=decision.cursor,
-            next_fire_time=upcoming,
-            due_at=due_at,
-            firings=self._firings(tracked, decision.fire_times),
-            skips=decision.skips,
+            tracked.uid,
+            tracked.cursor,
+            tracked.revision,
+            decision.cursor,
+            upcoming,
+            due_at,
+            firings,
+            decision.skips,
         )
 
     def _firings(self, tracked: Tracked, fire_times: Iterable[int]) -> tuple[NewFiring, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any, Final
 
 from celery.beat import BeatLazyFunc
@@ -15,6 +15,7 @@ from celery.beat import BeatLazyFunc
 from qbeat.beat.policies import DEFAULTS, Policies
 from qbeat.schedules.base import Schedule
 
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -45,23 +46,24 @@ class Entry:
         values = (*self.args, *self.kwargs.values())
         return self.canvas is None and not any(isinstance(value, BeatLazyFunc) for value in values)
 
-    @cached_property
+    @property
     def definition(self) -> dict[str, Any]:
-        """The arguments, options and policies in printable form: JSON-ready, the same in every process."""
+        """The arguments, options and policies in printable form: JSON-ready, the same in every process.
+
+        Made anew each time, for it is needed once; of the policies only what differs from the defaults.
+        """
         return {
             "args": printable(self.args),
             "kwargs": printable(self.kwargs),
             "options": printable(self.options),
-            "policies": {
-                name: printable(getattr(self.policies, name)) for name in Policies.__dataclass_fields__
-            },
+            "policies": {name: printable(value) for name, value in self.policies.differing().items()},
             **({"canvas": printable(self.canvas)} if self.canvas else {}),
         }
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of all that the declaration says; entries with equal ones send the same messages."""
-        return digest([self.task, self.schedule.to_data(), self.timezone, self.definition])
+        return digest([self.task, self.schedule.text, self.timezone, self.definition])
 
 
 def generation_of(entries: Iterable[Entry]) -> str:
@@ -71,8 +73,7 @@ def generation_of(entries: Iterable[Entry]) -> str:
 
 def digest(data: Any) -> str:
     """Return 32 hexadecimal digits that stand for JSON-ready data."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return blake2b(_encode(data).encode(), digest_size=16).hexdigest()
 
 
 def printable(value: Any) -> Any:

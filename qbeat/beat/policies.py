@@ -55,6 +55,16 @@ class Policies:
     gap: Literal["fire", "skip"] = "fire"
     """Whether a named local time that the clock skips fires when the clock comes out of the gap."""
 
+    def differing(self) -> dict[str, Any]:
+        """Return the policies that are not the default ones."""
+        if self is DEFAULTS:
+            return {}
+        return {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != getattr(DEFAULTS, field.name)
+        }
+
     def apply(self, schedule: Schedule) -> Schedule:
         """Return ``schedule`` within the bounds and without the exclusions that the entry asks for."""
         if isinstance(self.exclude, Calendar):

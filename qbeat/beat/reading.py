@@ -55,9 +55,10 @@ def read_entries(app: Celery) -> list[Entry]:
     """Return the entries of a loaded app, or raise ``DeclarationError`` with all that is wrong with them."""
     entries: list[Entry] = []
     problems: list[str] = []
+    timezone = timezone_of(app)
     for item in _items(app, problems):
         try:
-            entries.append(_entry(app, item))
+            entries.append(_entry(app, item, timezone))
         except (ScheduleError, PolicyError, TypeError) as error:
             problems.append(f"entry {item.name!r} ({item.where}): {error}")
     if problems:
@@ -68,7 +69,7 @@ def read_entries(app: Celery) -> list[Entry]:
 
 def read_entry(app: Celery, name: str, declared: Any) -> Entry:
     """Return one entry, given as in ``beat_schedule``; raises what is wrong with it, a ``ValueError`` or ``TypeError``."""
-    return _entry(app, Item(name, declared, "scheduler.schedule"))
+    return _entry(app, Item(name, declared, "scheduler.schedule"), timezone_of(app))
 
 
 # --- names
@@ -184,13 +185,13 @@ def _cleanup_entry() -> dict[str, Any]:
 # --- checks
 
 
-def _entry(app: Celery, item: Item) -> Entry:
+def _entry(app: Celery, item: Item, timezone: str) -> Entry:
     declared = _as_mapping(item.declared)
     _check_name(item.name)
     _check_keys(declared)
     options = _options(declared)
     policies = read_policies(options.pop("qbeat", None))
-    timezone = policies.timezone or timezone_of(app)
+    timezone = policies.timezone or timezone
     schedule = declared.get("schedule")
     if isinstance(schedule, BaseSchedule):
         schedule.app = app

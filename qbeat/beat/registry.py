@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from secrets import token_hex
 from typing import Final
 
 from qbeat.beat.decide import account_for
@@ -134,7 +134,7 @@ class Registry:
 
     def _new(self, entry: Entry, now: int) -> EntryRecord:
         anchor = entry.last_run_at if entry.last_run_at is not None else now
-        uid = uuid.uuid4().hex
+        uid = token_hex(16)
         upcoming, due_at = _upcoming(entry, uid, anchor, anchor)
         return EntryRecord(
             name=entry.name,

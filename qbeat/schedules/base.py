@@ -123,14 +123,15 @@ class Schedule(ABC):
         return known
 
     @cached_property
-    def _key(self) -> str:
+    def text(self) -> str:
+        """Its plain data as JSON, in one form: equal schedules have equal texts."""
         return json.dumps(self.to_data(), sort_keys=True, separators=(",", ":"))
 
     def __eq__(self, other: object) -> bool:
-        return self._key == other._key if isinstance(other, Schedule) else NotImplemented
+        return self.text == other.text if isinstance(other, Schedule) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._key)
+        return hash(self.text)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.to_data().items() if name != "kind")

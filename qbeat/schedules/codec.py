@@ -52,7 +52,7 @@ def from_data(data: Mapping[str, Any]) -> Schedule:
 
 def shared(schedule: Schedule) -> Schedule:
     """Return the one object that stands for all schedules equal to this one."""
-    return _shared.setdefault(_key(schedule.to_data()), schedule)
+    return _shared.setdefault(schedule.text, schedule)
 
 
 def _key(data: object) -> str:

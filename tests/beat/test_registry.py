@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from qbeat.beat.policies import Policies
 from qbeat.schedules import Crontab, Interval
 from qbeat.schedules.base import SECOND
 from qbeat.store.records import Change, EntryRecord
@@ -39,14 +40,14 @@ def test_a_new_entry_starts_its_grid_at_its_first_registration(world: World) -> 
 
 
 def test_an_entry_tells_its_task_schedule_and_definition(world: World) -> None:
-    world.start(entry("a", Crontab(0, 8, timezone="UTC"), args=(1, {2}), options={"queue": "low"}))
+    world.start(entry("a", Crontab(0, 8, timezone="UTC"), args=(1, {2}), options={"queue": "low"}, policies=Policies(catch_up="all")))
     world.run(1)
     record = world.record("a")
     assert record.task == "tasks.a"
     assert record.schedule["kind"] == "crontab"
     assert record.definition["args"] == [1, [2]]
     assert record.definition["options"] == {"queue": "low"}
-    assert record.definition["policies"]["catch_up"] == "latest"
+    assert record.definition["policies"] == {"catch_up": "all"}
 
 
 def test_a_restart_with_the_same_code_writes_nothing(world: World) -> None:

@@ -10,7 +10,6 @@ from celery.beat import ScheduleEntry
 
 from qbeat.beat.celery_view import FireTimes, as_celery
 from qbeat.beat.entries import Entry
-from qbeat.beat.policies import DEFAULTS, Policies
 from qbeat.beat.publishing.plain import copied
 from qbeat.schedules import Schedule
 from qbeat.schedules.wrapping import layers
@@ -106,11 +105,7 @@ class Entries(dict[str, Any]):
 
 def view_of(entry: Entry, app: Celery) -> PluginEntry:
     """Return a Celery entry that shows what ``entry`` is; its policies stand in the option ``qbeat``."""
-    policies = {
-        name: value
-        for name in Policies.__dataclass_fields__
-        if (value := getattr(entry.policies, name)) != getattr(DEFAULTS, name)
-    }
+    policies = entry.policies.differing()
     shown = entry.celery_schedule if entry.celery_schedule is not None else _without_policies(entry)
     return PluginEntry(
         name=entry.name,

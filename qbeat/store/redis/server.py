@@ -158,7 +158,7 @@ def _packed(*command: Argument) -> bytes:
     """Return a command as Redis takes it; redis-py, without its C parser, is slow to pack many arguments."""
     parts = [b"*%d\r\n" % len(command)]
     for argument in command:
-        data = argument if isinstance(argument, bytes) else str(argument).encode()
+        data = argument if isinstance(argument, bytes) else f"{argument}".encode()
         parts += (b"$%d\r\n" % len(data), data, b"\r\n")
     return b"".join(parts)
 
