@@ -31,9 +31,7 @@ _RABBITMQ: Final = Path("/usr/lib/rabbitmq/lib")
 def machine() -> str:
     """Return the machine's size: cores, memory, system."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GB, {platform.system()} {platform.release()}"
-    )
+    return f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GB of memory, {platform.system()}"
 
 
 def versions() -> dict[str, str]:
@@ -49,7 +47,8 @@ def _processor() -> str:
 def _packages() -> Iterator[tuple[str, str]]:
     for package in _PACKAGES:
         try:
-            yield package, version(package)
+            # The client of Redis and the server have one name.
+            yield "redis-py" if package == "redis" else package, version(package)
         except PackageNotFoundError:
             continue
 

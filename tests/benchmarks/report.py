@@ -46,17 +46,15 @@ class Record:
 
 def rendered(part: Part) -> str:
     """Return a part as Markdown, without its title."""
-    blocks = [part.method, table(part.rows)]
-    if part.goals:
-        blocks.append(table([_goal_row(goal) for goal in part.goals]))
-    return "\n\n".join(blocks)
+    goals = [table([_goal_row(goal) for goal in part.goals])] if part.goals else []
+    return "\n\n".join([part.method, table(part.rows), *goals])
 
 
 def page(records: Iterable[Record]) -> str:
     """Return the whole page."""
     listed = list(records)
-    parts = [f"## {record.part.title}\n\n{rendered(record.part)}\n\n{_measured(record)}" for record in listed]
-    return "\n\n".join([_HEAD, _summary(listed), *parts]) + "\n"
+    parts = [f"## {record.part.title}\n\n{rendered(record.part)}" for record in listed]
+    return "\n\n".join([_HEAD, _summary(listed), *parts, _machines(listed)]) + "\n"
 
 
 def write(path: Path, name: str, record: Record, order: Sequence[str]) -> None:
@@ -109,6 +107,11 @@ def _goal_row(goal: Goal) -> Row:
     }
 
 
-def _measured(record: Record) -> str:
-    listed = ", ".join(f"{name} {number}" for name, number in record.versions.items())
-    return f"Measured on {record.day}: {record.machine}; {listed}."
+def _machines(records: Sequence[Record]) -> str:
+    """Return where and when the parts were measured, those with the same answer together."""
+    titles: dict[str, list[str]] = {}
+    for record in records:
+        listed = ", ".join(f"{name} {number}" for name, number in record.versions.items())
+        titles.setdefault(f"on {record.day}; {record.machine}; {listed}", []).append(record.part.title)
+    lines = [f"- {', '.join(measured)}: {where}." for where, measured in titles.items()]
+    return "\n".join(["## Where and when\n", *lines])
