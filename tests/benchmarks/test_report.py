@@ -12,6 +12,7 @@ from tests.benchmarks.cases.lateness import Lateness, lateness_of
 from tests.benchmarks.load import HERALD, Load
 from tests.benchmarks.report import Record, page, rendered, table, text, write
 from tests.benchmarks.results import Part, Sizes, at_least, at_most, burst_row
+from tests.benchmarks.rounds import next_instant
 
 SLOW = Burst(sent=10, seconds=2.0, cpu=0.001)
 QUICK = Burst(sent=10, seconds=0.1, cpu=0.0002)
@@ -139,6 +140,11 @@ def test_percentiles_need_more_than_one_arrival() -> None:
 
     assert (hundred.percentile(50), hundred.percentile(99)) == (50.0, 99.0)
     assert Lateness([1.0], expected=2, cpu_each=0.0).percentile(50) is None
+
+
+@pytest.mark.parametrize(("after", "instant"), [(900.0, 1_000.0), (1_000.0, 1_000.0), (1_000.1, 1_010.0)])
+def test_a_round_waits_for_the_next_instant_at_which_everything_is_due(after: float, instant: float) -> None:
+    assert next_instant(Load(count=3, every=10.0, first_at=1_000.0), after) == instant
 
 
 def test_a_load_survives_its_way_through_the_environment() -> None:

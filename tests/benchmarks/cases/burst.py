@@ -6,31 +6,27 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tests.benchmarks.bursts import Burst, await_first, measure, median_cpu, median_rate
-from tests.benchmarks.contenders import QBEAT_ON_REDIS, REDBEAT, Contender
-from tests.benchmarks.load import Load
+from tests.benchmarks.bursts import Burst, median_cpu, median_rate
+from tests.benchmarks.contenders import QBEAT_ON_REDIS, REDBEAT
 from tests.benchmarks.places import emptied
 from tests.benchmarks.queues import RedisQueue
 from tests.benchmarks.results import Goal, Part, Row, Sizes, at_least, at_most, burst_row
+from tests.benchmarks.rounds import bursts_of
 from tests.servers import RedisServer
 
 ENTRIES: Final = 100_000
 RIVAL_ENTRIES: Final = 10_000
 """RedBeat's rate hardly depends on the number, and 100,000 would keep it busy for minutes."""
 RIVAL_SECONDS: Final = 15.0
-DAY: Final = 24 * 60 * 60
-MARGIN: Final = 0.5
-"""Seconds that have to be left until an instant for it to be measured."""
 
 
 def run(sizes: Sizes) -> Part:
     """Compare qbeat with RedBeat, and with bare pushes of the very messages that qbeat sent."""
     entries, fewer = sizes.entries_or(ENTRIES), sizes.fewer_or(RIVAL_ENTRIES)
     with RedisServer() as redis:
-        queue = RedisQueue(redis.url)
-        ours = bursts_of(QBEAT_ON_REDIS, redis, entries, sizes.repeats, window=60)
-        bare = bare_pushes(redis.client, queue.payloads(), sizes.repeats)
-        theirs = _rivals_bursts(redis, fewer, sizes) if REDBEAT.is_here else []
+        ours = _ours(redis, entries, sizes.repeats)
+        bare = bare_pushes(redis.client, RedisQueue(redis.url).payloads(), sizes.repeats)
+        theirs = _theirs(redis, fewer, sizes) if REDBEAT.is_here else []
     rate = median_rate(ours)
     rows: list[Row] = [burst_row(QBEAT_ON_REDIS.name, entries, ours)]
     rows.append(burst_row("redis-py, pipelined LPUSH", ours[-1].sent, bare, rate))
@@ -42,7 +38,7 @@ def run(sizes: Sizes) -> Part:
     return Part(
         "A burst on Redis",
         f"{entries:,} entries ({fewer:,} for RedBeat, whose rate hardly depends on their number) are due in one "
-        "instant. Measured from that instant until the last message is in the queue (RedBeat: for "
+        "instant, when the process is at rest. Measured from that instant until the last message is in the queue (RedBeat: for "
         f"{sizes.seconds_or(RIVAL_SECONDS):g} s at most). *Pipelined LPUSH* pushes the same messages again, a "
         "thousand in each pipeline, and decides and remembers nothing. *Times*: qbeat's rate in rates of this "
         "contender.",
@@ -51,35 +47,18 @@ def run(sizes: Sizes) -> Part:
     )
 
 
-def _rivals_bursts(redis: RedisServer, entries: int, sizes: Sizes) -> list[Burst]:
+def _ours(redis: RedisServer, entries: int, rounds: int) -> list[Burst]:
+    queue, start = RedisQueue(redis.url), 5 + entries / 4_000
+    return bursts_of(QBEAT_ON_REDIS, lambda: emptied(redis), queue, entries, rounds, window=60, start=start)
+
+
+def _theirs(redis: RedisServer, entries: int, sizes: Sizes) -> list[Burst]:
     """Measure RedBeat, started anew each time: in one run it would still be busy when the next round comes."""
-    window = sizes.seconds_or(RIVAL_SECONDS)
-    return [bursts_of(REDBEAT, redis, entries, 1, window=window)[0] for _ in range(sizes.repeats)]
-
-
-def bursts_of(
-    contender: Contender, redis: RedisServer, entries: int, rounds: int, *, window: float
-) -> list[Burst]:
-    """Let a contender, already running, meet an instant at which everything is due; once or again and again.
-
-    The messages of the last round stay in the queue.
-    """
-    queue = RedisQueue(redis.url)
-    allowance = 5 + entries / 4_000
-    while True:
-        # With several rounds the same entries are due again after each pause.
-        every = max(10.0, allowance) if rounds > 1 else DAY
-        now = time.time()
-        load = Load(entries, every, first_at=now + allowance, herald=DAY, herald_at=now)
-        with emptied(redis) as place, contender.running(place, load) as process:
-            await_first(queue, process)
-            bursts = []
-            for due_at in _instants(load, rounds):
-                queue.clear()
-                bursts.append(measure(queue, process, entries, window=window, due_at=due_at))
-        if bursts:
-            return bursts
-        allowance *= 2
+    queue, window, start = RedisQueue(redis.url), sizes.seconds_or(RIVAL_SECONDS), 5 + entries / 800
+    return [
+        bursts_of(REDBEAT, lambda: emptied(redis), queue, entries, 1, window=window, start=start)[0]
+        for _ in range(sizes.repeats)
+    ]
 
 
 def bare_pushes(client: Any, payloads: Sequence[bytes], rounds: int) -> list[Burst]:
@@ -95,16 +74,3 @@ def bare_pushes(client: Any, payloads: Sequence[bytes], rounds: int) -> list[Bur
         found.append(Burst(len(payloads), time.perf_counter() - began, time.process_time() - cpu))
         client.delete("bare")
     return found
-
-
-def _instants(load: Load, rounds: int) -> list[float]:
-    """Return the next instants at which everything is due; none if the only one has gone by."""
-    assert load.every is not None
-    first = load.first_at
-    while first < time.time() + MARGIN:
-        first += load.every
-    return (
-        [first + number * load.every for number in range(rounds)]
-        if load.every < DAY or first == load.first_at
-        else []
-    )
