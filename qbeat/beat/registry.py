@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from secrets import token_hex
-from typing import Final
+from typing import Final, TypeVar
 
 from qbeat.beat.decide import account_for
 from qbeat.beat.entries import Entry
@@ -16,6 +16,8 @@ from qbeat.store.records import Change, EntryRecord, Skip
 
 logger = logging.getLogger("qbeat.registry")
 
+_T = TypeVar("_T")
+
 MAX_ROUNDS: Final = 10
 """How often a write that somebody else overtook is tried again before it is left to the next start."""
 
@@ -24,41 +26,34 @@ class Registry:
     """The declaration of one replica, and how it gets into the store.
 
     The latest start wins: ``declare`` writes this replica's entries over what is there. ``adopt`` is for
-    later, when other replicas have gone: it writes only what no live replica stands behind any more. Both
-    take the store's entries as they were just read, and return whether they wrote anything.
+    later, when other replicas have gone: it writes only what no live replica stands behind any more. Both go
+    once through the store's entries as they are just being read, and yield those of this replica as they are
+    from then on; what has to be written is written on the way, so they must be exhausted.
     """
 
     def __init__(self, store: Store, entries: Mapping[str, Entry], generation: str) -> None:
         self._store = store
         self._entries = entries
         self._generation = generation
+        self.writes = 0
+        """How often this registry has written something: so often the store has changed on its account."""
 
-    def declare(self, records: Iterable[EntryRecord], live: Collection[str], now: int) -> bool:
+    def declare(
+        self, records: Iterable[EntryRecord], live: Collection[str], now: int
+    ) -> Iterator[EntryRecord]:
         """Write all entries of this replica as they are declared here; retire those that nobody declares.
 
         ``live`` holds the generations of the live replicas, ``now`` is in microseconds since the epoch.
         """
-        known = {record.name: record for record in records}
-        wrote = self._write(self._entries, known, now)
-        return self._retire(self._orphans(known.values(), live), now) or wrote
+        return self._reconcile(records, live, now, lambda record: True)  # noqa: ARG005
 
-    def adopt(self, records: Iterable[EntryRecord], live: Collection[str], now: int) -> bool:
+    def adopt(self, records: Iterable[EntryRecord], live: Collection[str], now: int) -> Iterator[EntryRecord]:
         """Take back entries whose last declaration is no live replica's; retire those that nobody declares.
 
-        Entries of this replica that are not in the store at all are written, too.
+        Entries of this replica that are not in the store at all, because it was emptied, are written, too.
         """
-        known = {record.name: record for record in records}
-        orphans = self._orphans(known.values(), live)
-        ours = [record.name for record in orphans if record.name in self._entries]
-        # A store that was emptied under a running replica is filled again.
-        ours += [name for name in self._entries if name not in known]
-        ours += [
-            name
-            for name, record in known.items()
-            if record.retired_at is not None and record.origin == "declared" and name in self._entries
-        ]
-        wrote = self._write(ours, known, now)
-        return self._retire(orphans, now) or wrote
+        standing = self._standing(live)
+        return self._reconcile(records, live, now, lambda record: self._is_abandoned(record, standing))
 
     def is_concerned(self, records: Iterable[EntryRecord], live: Collection[str]) -> bool:
         """Whether ``adopt`` has something to do about these entries, of all that have changed.
@@ -66,53 +61,87 @@ class Registry:
         Others may come and go between two heartbeats of this replica, or write late; so what they leave
         shows in the entries, and not always in who is live.
         """
-        records = list(records)
-        retired = any(
-            record.retired_at is not None and record.origin == "declared" and record.name in self._entries
-            for record in records
-        )
-        return retired or bool(self._orphans(records, live))
+        standing = self._standing(live)
+        return any(self._is_abandoned(record, standing) for record in records)
 
-    def _orphans(self, records: Iterable[EntryRecord], live: Collection[str]) -> list[EntryRecord]:
-        """Return the declared entries whose last declaration no live replica stands behind."""
-        standing = {*live, self._generation}
-        return [
-            record
-            for record in records
-            if record.origin == "declared" and record.retired_at is None and record.generation not in standing
-        ]
+    def _standing(self, live: Collection[str]) -> set[str]:
+        """Return the declarations that somebody stands behind."""
+        return {*live, self._generation}
 
-    def _retire(self, orphans: Iterable[EntryRecord], now: int) -> bool:
-        gone = [record for record in orphans if record.name not in self._entries]
-        self._save([self._retirement(record, now) for record in gone])
+    def _is_abandoned(self, record: EntryRecord, standing: Collection[str]) -> bool:
+        """Whether an entry's last declaration is nobody's any more, or was taken for such and is this one's."""
+        if record.origin != "declared":
+            return False
+        if record.retired_at is not None:
+            return record.name in self._entries
+        return record.generation not in standing
+
+    def _reconcile(
+        self,
+        records: Iterable[EntryRecord],
+        live: Collection[str],
+        now: int,
+        concerns: Callable[[EntryRecord], bool],
+    ) -> Iterator[EntryRecord]:
+        """Rewrite, of the entries of this replica, those that ``concerns`` picks; retire what is nobody's."""
+        standing = self._standing(live)
+        missing = dict.fromkeys(self._entries)
+        orphans: list[EntryRecord] = []
+        pending: list[Change] = []
+        for record in records:
+            entry = self._entries.get(record.name)
+            if entry is None:
+                if self._is_abandoned(record, standing):
+                    orphans.append(record)
+                continue
+            missing.pop(record.name, None)
+            change = self._change(entry, record, now) if concerns(record) else None
+            if change is None:
+                yield record
+                continue
+            pending.append(change)
+            if len(pending) == MAX_BATCH:
+                yield from self._write(pending, now)
+                pending = []
+        for names in _batches([*missing]):
+            yield from self._write(pending, now)
+            pending = [Change(self._new(self._entries[name], now), expected_revision=None) for name in names]
+        yield from self._write(pending, now)
+        self._retire(orphans, now)
+
+    def _retire(self, gone: Sequence[EntryRecord], now: int) -> None:
+        for batch in _batches(gone):
+            self._save([self._retirement(record, now) for record in batch])
         for record in gone:
             logger.info("entry %r is retired: no running replica declares it any more.", record.name)
-        return bool(gone)
 
-    def _write(self, names: Iterable[str], known: Mapping[str, EntryRecord], now: int) -> bool:
-        """Write the named entries of this replica; again for those that somebody else wrote at the same time."""
-        wrote = False
+    def _write(self, changes: Sequence[Change], now: int) -> Iterator[EntryRecord]:
+        """Write a batch of entries and yield them; again those that somebody else wrote at the same time."""
         for _ in range(MAX_ROUNDS):
-            changes = [
-                change
-                for name in names
-                if (change := self._change(self._entries[name], known.get(name), now)) is not None
-            ]
             if not changes:
-                return wrote
-            wrote = True
-            names = [change.record.name for change in self._save(changes)]
-            known = {record.name: record for record in self._store.entries(names)} if names else {}
-        logger.error("%s could not be written: others keep writing them.", ", ".join(names))
-        return wrote
+                return
+            lost: list[str] = []
+            for change, written in zip(changes, self._save(changes), strict=True):
+                if written:
+                    yield _written(change)
+                else:
+                    lost.append(change.record.name)
+            known = {record.name: record for record in self._store.entries(lost)} if lost else {}
+            changes = []
+            for name in lost:
+                again = self._change(self._entries[name], known.get(name), now)
+                if again is None:
+                    yield known[name]
+                else:
+                    changes.append(again)
+        names = ", ".join(change.record.name for change in changes)
+        logger.error("%s could not be written: others keep writing them.", names)
 
-    def _save(self, changes: Sequence[Change]) -> list[Change]:
-        """Save in batches; return the changes that lost."""
-        lost: list[Change] = []
-        for batch in _batches(changes):
-            saved = self._store.save(batch)
-            lost += [change for change, written in zip(batch, saved, strict=True) if not written]
-        return lost
+    def _save(self, changes: Sequence[Change]) -> list[bool]:
+        """Save a batch; return which of its changes have won."""
+        saved = self._store.save(changes)
+        self.writes += any(saved)
+        return saved
 
     def _change(self, entry: Entry, record: EntryRecord | None, now: int) -> Change | None:
         if record is None:
@@ -204,6 +233,11 @@ def _superseded(record: EntryRecord, until: int) -> tuple[Skip, ...]:
     return account_for(schedule, anchor=record.anchor, cursor=record.cursor, until=until, reason="superseded")
 
 
-def _batches(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
-    for start in range(0, len(changes), MAX_BATCH):
-        yield changes[start : start + MAX_BATCH]
+def _written(change: Change) -> EntryRecord:
+    """Return what is in the store after a change was written, but for the number of the change."""
+    return replace(change.record, revision=(change.expected_revision or 0) + 1)
+
+
+def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), MAX_BATCH):
+        yield items[start : start + MAX_BATCH]

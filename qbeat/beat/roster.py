@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.replicas import Shares
@@ -56,8 +55,10 @@ class Roster:
         """Forget everything, and follow these entries."""
         self._tracked.clear()
         self._timeline = Timeline()
+        for record in records:
+            self._follow_one(record)
         # In this order those that are due together are claimed: a store finds neighbours faster than strangers.
-        self.follow(sorted(records, key=attrgetter("uid")))
+        self._timeline.sort()
 
     def follow(self, records: Iterable[EntryRecord]) -> list[Tracked]:
         """Take in entries as they were just read; return those that are this replica's to fire."""

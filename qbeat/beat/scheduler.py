@@ -194,14 +194,15 @@ class Scheduler:
         pulse = self._beat()
         self._live = generations(pulse)
         self._shares.follow(pulse, silent_after=self._timings.silent_after)
-        records = self._store.entries()
         reconcile = self._registry.adopt if self._declared else self._registry.declare
-        if reconcile(records, self._live, self._time.now()):
-            records = self._store.entries()
-        self._roster.reset(records)
+        wrote = self._registry.writes
+        self._roster.reset(reconcile(self._store.scan(), self._live, self._time.now()))
         self._warmup.restart()
-        # Whatever was written since the heartbeat is read again with the next one.
+        # What others have written since the heartbeat is read again with the next one.
         self._change = pulse.change
+        own = self._registry.writes - wrote
+        if own and self._beat().change == pulse.change + own:
+            self._change += own
         self._declared = self._loaded = True
         self._plan_heartbeat()
 
@@ -209,12 +210,12 @@ class Scheduler:
         """Take in what other replicas have changed since the last heartbeat."""
         live = generations(pulse)
         changed = self._store.entries(changed_after=self._change) if pulse.change != self._change else []
-        if not live >= self._live or self._registry.is_concerned(changed, live):
-            self._registry.adopt(self._store.entries(), live, self._time.now())
-        self._live = live
         if self._shares.follow(pulse, silent_after=self._timings.silent_after):
             self._roster.divide()
         self._roster.follow(changed)
+        if not live >= self._live or self._registry.is_concerned(changed, live):
+            self._roster.follow(self._registry.adopt(self._store.scan(), live, self._time.now()))
+        self._live = live
         self._change = pulse.change
         self._plan_heartbeat()
 

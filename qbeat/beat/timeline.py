@@ -43,6 +43,11 @@ class Timeline:
             if self._stale > 64 + len(self._due):
                 self._sweep()
 
+    def sort(self) -> None:
+        """Order those that are due together by their uids: so they will be taken, and placed again."""
+        for together in self._together.values():
+            together.sort()
+
     def next_due(self) -> int | None:
         """Return the earliest due instant, ``None`` if nothing is to come."""
         while self._instants:

@@ -70,6 +70,13 @@ class Store(ABC):
         ``changed_after``. A row that cannot be read is left out and logged, never deleted.
         """
 
+    def scan(self) -> Iterator[EntryRecord]:
+        """Yield all entries, a page at a time and in any order: for a million of them, which no list should hold.
+
+        What is written meanwhile comes as it was or as it is, once or twice.
+        """
+        return iter(self.entries())
+
     @abstractmethod
     def save(self, changes: Sequence[Change]) -> list[bool]:
         """Write entries; ``True`` for each that was written.

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from qbeat.beat.policies import Policies
 from qbeat.schedules import Crontab, Interval
 from qbeat.schedules.base import SECOND
 from qbeat.store.records import Change, EntryRecord
@@ -40,7 +39,9 @@ def test_a_new_entry_starts_its_grid_at_its_first_registration(world: World) -> 
 
 
 def test_an_entry_tells_its_task_schedule_and_definition(world: World) -> None:
-    world.start(entry("a", Crontab(0, 8, timezone="UTC"), args=(1, {2}), options={"queue": "low"}, policies=Policies(catch_up="all")))
+    world.start(
+        entry("a", Crontab(0, 8, timezone="UTC"), args=(1, {2}), options={"queue": "low"}, catch_up="all")
+    )
     world.run(1)
     record = world.record("a")
     assert record.task == "tasks.a"

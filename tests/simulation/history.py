@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from random import Random
-from types import SimpleNamespace
 from typing import Final
 from unittest.mock import patch
 
@@ -61,16 +59,19 @@ def run_history(seed: int, *, trace: bool = False) -> Verdict:
 def _repeatable(seed: int) -> Iterator[None]:
     """Take out of the code under test what differs from run to run, and what only costs time."""
     random = Random(~seed)
-    ids = SimpleNamespace(uuid4=lambda: uuid.UUID(int=random.getrandbits(128)))
     logger = logging.getLogger("qbeat")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
         # Fewer buckets do for a handful of entries.
-        with patch("qbeat.beat.registry.uuid", ids), patch("qbeat.beat.replicas.BUCKETS", 64):
+        with patch("qbeat.beat.registry.token_hex", _ids(random)), patch("qbeat.beat.replicas.BUCKETS", 64):
             yield
     finally:
         logger.setLevel(level)
+
+
+def _ids(random: Random) -> Callable[[int], str]:
+    return lambda size: random.getrandbits(8 * size).to_bytes(size).hex()
 
 
 @contextmanager

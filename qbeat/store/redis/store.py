@@ -93,6 +93,9 @@ class RedisStore(Store):
         found = {record.name: record for page in pages for record in page if record.change > changed_after}
         return [found[name] for name in sorted(found)]
 
+    def scan(self) -> Iterator[EntryRecord]:
+        return (record for page in self._scan() for record in page)
+
     def save(self, changes: Sequence[Change]) -> list[bool]:
         check_changes(changes)
         if not changes:
