@@ -16,6 +16,7 @@ from qbeat.beat.policies import DEFAULTS, Policies
 from qbeat.schedules.base import Schedule
 
 _encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_PLAIN: Final = frozenset({type(None), bool, int, float, str})
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -78,7 +79,7 @@ def digest(data: Any) -> str:
 
 def printable(value: Any) -> Any:
     """Return ``value`` as JSON-ready data; what JSON has no word for becomes a text that is the same everywhere."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if type(value) in _PLAIN or isinstance(value, (int, float, str)):
         return value
     if isinstance(value, Mapping):
         return {str(key): printable(item) for key, item in value.items()}

@@ -8,6 +8,12 @@ from typing import Final
 YOUNG: Final = 20_000
 """New containers after which the youngest are looked through: some milliseconds' worth of firings."""
 MIDDLE, OLD = 20, 20
+LOADING: Final = 200_000
+
+
+def hold_collector() -> None:
+    """Have the collector hardly look while a declaration is read: all that it makes stays."""
+    gc.set_threshold(LOADING, MIDDLE, LOADING)
 
 
 def calm_collector() -> None:

@@ -123,7 +123,7 @@ class Registry:
             lost: list[str] = []
             for change, written in zip(changes, self._save(changes), strict=True):
                 if written:
-                    yield _written(change)
+                    yield change.record
                 else:
                     lost.append(change.record.name)
             known = {record.name: record for record in self._store.entries(lost)} if lost else {}
@@ -179,6 +179,7 @@ class Registry:
             cursor=anchor,
             next_fire_time=upcoming,
             due_at=due_at,
+            revision=1,
         )
 
     def _update(self, entry: Entry, record: EntryRecord, now: int) -> Change:
@@ -204,13 +205,21 @@ class Registry:
             cursor=cursor,
             next_fire_time=upcoming,
             due_at=due_at,
+            revision=record.revision + 1,
             retired_at=None,
         )
         return Change(updated, record.revision, record.cursor, skips)
 
     def _retirement(self, record: EntryRecord, now: int) -> Change:
         cursor = max(record.cursor, now)
-        retired = replace(record, cursor=cursor, retired_at=now, due_at=None, next_fire_time=None)
+        retired = replace(
+            record,
+            cursor=cursor,
+            revision=record.revision + 1,
+            retired_at=now,
+            due_at=None,
+            next_fire_time=None,
+        )
         return Change(retired, record.revision, record.cursor, _superseded(record, until=cursor))
 
 
@@ -231,11 +240,6 @@ def _superseded(record: EntryRecord, until: int) -> tuple[Skip, ...]:
     if schedule is None:
         return ()
     return account_for(schedule, anchor=record.anchor, cursor=record.cursor, until=until, reason="superseded")
-
-
-def _written(change: Change) -> EntryRecord:
-    """Return what is in the store after a change was written, but for the number of the change."""
-    return replace(change.record, revision=(change.expected_revision or 0) + 1)
 
 
 def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
