@@ -54,6 +54,21 @@ def test_a_new_entry_brings_its_counts(store: Store) -> None:
     assert (read(store).total_run_count, read(store).last_fire_time) == (41, START - 10)
 
 
+def test_a_scan_yields_each_entry_whatever_is_written_between_its_pages(store: Store) -> None:
+    names = [f"entry-{number}" for number in range(2_500)]
+    for first in range(0, len(names), MAX_BATCH):
+        create(store, *(entry(name) for name in names[first : first + MAX_BATCH]))
+    found = {}
+    for number, record in enumerate(store.scan()):
+        found[record.name] = record
+        if number % 500 == 0:
+            assert store.save([edit(read(store, "entry-0"), task="tasks.other")]) == [True]
+            create(store, entry(f"new-{number}"))
+    assert found.keys() >= set(names)
+    assert found["entry-7"] == read(store, "entry-7")
+    assert found.keys() <= {record.name for record in store.entries()}
+
+
 def test_entries_come_in_the_order_of_their_names(store: Store) -> None:
     create(store, *(entry(name) for name in ["b", "a", "B", "ä", "a.b", "10", "9"]))
     assert [record.name for record in store.entries()] == sorted(["b", "a", "B", "ä", "a.b", "10", "9"])

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -205,6 +206,67 @@ def test_a_fresh_file_that_another_program_locks_is_unavailable(path: Path) -> N
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         refuses(path, "locked by another process", StoreUnavailable)
+
+
+@contextmanager
+def held_by_a_writer(path: Path) -> Iterator[sqlite3.Connection]:
+    """A store that is not in WAL mode yet, while another process writes; any thread may end that."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_store_that_others_never_let_into_wal_mode_is_unavailable(full: Path) -> None:
+    dialect = sqlite.Sqlite(full, None, create=True)
+    with held_by_a_writer(full), pytest.raises(StoreUnavailable, match="locked by another process"):
+        dialect.settle_in()
+    dialect.engine.dispose()
+
+
+def test_a_store_is_put_into_wal_mode_once_others_let_it(full: Path) -> None:
+    dialect = sqlite.Sqlite(full, None, create=True)
+    with held_by_a_writer(full) as other:
+        letting_go = threading.Timer(0.3, other.rollback)
+        letting_go.start()
+        dialect.settle_in()
+        letting_go.join()
+    dialect.engine.dispose()
+    with closing(sqlite3.connect(full)) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+# --- half written
+
+
+@contextmanager
+def half_written(path: Path) -> Iterator[sqlite3.Connection]:
+    """A fresh file, some of whose pages are written and some are not: its first transaction is under way."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("PRAGMA cache_size = 1")
+        other.execute("BEGIN")
+        other.execute("CREATE TABLE qbeat_half (text)")
+        other.executemany("INSERT INTO qbeat_half VALUES (?)", [("x" * 3000,)] * 50)
+        assert path.stat().st_size > 0
+        yield other
+
+
+def test_a_file_that_another_process_is_just_making_is_waited_for(path: Path) -> None:
+    with half_written(path) as other:
+        undoing = threading.Timer(0.3, other.rollback)
+        undoing.start()
+        with open_store(str(path)) as store:
+            assert store.entries() == []
+        undoing.join()
+
+
+def test_what_a_crash_has_left_half_written_is_undone(path: Path, tmp_path: Path) -> None:
+    with half_written(tmp_path / "killed.db"):
+        shutil.copy(tmp_path / "killed.db-journal", f"{path}-journal")
+        shutil.copy(tmp_path / "killed.db", path)
+    with open_store(str(path)) as store:
+        assert store.entries() == []
 
 
 # --- read-only
