@@ -40,6 +40,8 @@ BUSY_TIMEOUT: Final = 5.0
 WRITES: Final = "qbeat_writes"
 """The execution option of a connection whose transaction takes the write lock at its start."""
 
+_PAUSE: Final = 0.01
+"""Seconds between two tries where SQLite does not wait by itself."""
 _CACHE_KIB: Final = 64 * 1024
 _CHECKPOINT_PAGES: Final = 8_000
 _logger = logging.getLogger(__name__)
@@ -97,11 +99,22 @@ class Sqlite(Dialect):
 
     def settle_in(self) -> None:
         """Turn WAL mode on, which the file then remembers; it cannot be done in a transaction."""
-        with self.engine.connect() as connection:
-            driver = connection.connection.cursor()
-            (mode,) = driver.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode != "wal":
+        if self._turn_wal_on() != "wal":
             _logger.warning("%s cannot use SQLite's WAL mode here; claims are slower", self.path)
+
+    def _turn_wal_on(self) -> str:
+        """Return the mode that the file has then. Unlike elsewhere, SQLite does not wait for others here."""
+        deadline = time.monotonic() + BUSY_TIMEOUT
+        while True:
+            try:
+                with self.engine.connect() as connection:
+                    answer = connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
+                    return str(answer.fetchone()[0])
+            except sqlite3.Error as error:
+                problem = explain(error, self.path)
+                if isinstance(problem, StoreUnusable) or time.monotonic() > deadline:
+                    raise problem from error
+            time.sleep(_PAUSE)
 
     def _make_engine(self) -> Engine:
         engine = create_engine(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dbm
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -18,10 +18,52 @@ _ELSEWHERE: Final = "name another file with -s"
 _NOT_A_DATABASE: Final = f"is not an SQLite database: {_ELSEWHERE}"
 _SMALLEST: Final = 512
 """Bytes of the smallest SQLite database that is not empty."""
+_LOOKS: Final = 10
+"""So often a file is looked at that others are writing."""
+_PATIENCE: Final = 1.0
+"""Seconds to wait for them before each of those looks."""
 
 
 def check_file(path: Path, *, create: bool) -> None:
-    """Raise ``StoreUnusable`` unless ``path`` is a store, or may become one; change nothing."""
+    """Raise ``StoreUnusable`` unless ``path`` is a store, or may become one; change nothing.
+
+    A look takes no lock, so a file that another process is writing may look damaged, or like another program's.
+    It is refused for what was seen while nobody wrote.
+    """
+    for look in range(1, _LOOKS + 1):
+        before = _traces(path)
+        try:
+            _look_at(path, create=create)
+        except StoreUnusable:
+            if look == _LOOKS or (_traces(path) == before and not _journal(path).exists()):
+                raise
+        else:
+            return
+        _wait_for_writers(path)
+
+
+def _traces(path: Path) -> tuple[object, ...]:
+    """Return what differs before and after a commit: the journal is there from before it until after it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns, _journal(path).exists()
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-journal")
+
+
+def _wait_for_writers(path: Path) -> None:
+    """Wait for a commit under way; what a crash has left of one, SQLite undoes first, as for every reader."""
+    with suppress(sqlite3.Error):
+        uri = file_uri(path, "mode=rw")
+        with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def _look_at(path: Path, *, create: bool) -> None:
     if not path.exists():
         _check_absent(path, create=create)
     elif not path.is_file():
