@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -23,10 +23,12 @@ from qbeat.beat.store_time import StoreTime
 from qbeat.schedules.base import SECOND
 from qbeat.schedules.bounds import max_runs_of, runs_left
 from qbeat.store.base import Store, StoreUnavailable
-from qbeat.store.records import AUTO, Claim, Firing, NewFiring, Settlement, Won
+from qbeat.store.records import AUTO, Claim, Firing, NewFiring, Settlement, Skip, Won
 
 logger = logging.getLogger("qbeat")
 
+SKIPS_TOLD: Final = 20
+"""Skips in one batch of claims that get a line of their own in the log."""
 BROKEN_ENTRY_PAUSE: Final = 60 * SECOND
 """How long an entry whose schedule raises is left alone."""
 
@@ -198,6 +200,7 @@ class Claimer:
         self._observer.claimed(begun.claims, outcomes, self._time.now())
         firings: list[tuple[Firing, Entry]] = []
         lost: list[str] = []
+        skipped: list[tuple[Entry, Skip]] = []
         for (tracked, claim), won in zip(begun.wishes, outcomes, strict=True):
             if won is Won.LOST:
                 lost.append(tracked.entry.name)
@@ -205,12 +208,14 @@ class Claimer:
             self._roster.advance(
                 tracked, claim.new_cursor, claim.next_fire_time, claim.due_at, len(claim.firings)
             )
-            _log_skips(tracked.entry, claim)
+            if claim.skips:
+                skipped += [(tracked.entry, skip) for skip in claim.skips]
             if won is Won.YES:
                 firings += self._to_publish(tracked, claim)
             else:
                 self._dispatcher.check_outbox_now()
         self._dispatcher.publish(firings, begun.started)
+        _log_skips(skipped)
         if lost:
             self._roster.follow(self._store.entries(lost))
 
@@ -239,10 +244,17 @@ def _firing(tracked: Tracked, new: NewFiring) -> Firing:
     return Firing(tracked.uid, tracked.entry.name, new.fire_time, AUTO, new.task_id)
 
 
-def _log_skips(entry: Entry, claim: Claim) -> None:
-    for skip in claim.skips:
-        count = "many" if skip.count is None else skip.count
-        logger.warning(
-            "%s: %s fire times from %s to %s are %s.",
-            *(entry.name, count, iso(skip.first), iso(skip.last), skip.reason),
-        )
+def _log_skips(skipped: Sequence[tuple[Entry, Skip]]) -> None:
+    """Tell of skips: of the first ones each, of the others how many, for after an outage everything is late."""
+    for entry, skip in skipped[:SKIPS_TOLD]:
+        if skip.first == skip.last:
+            logger.warning("%s: the fire time %s is %s.", entry.name, iso(skip.first), skip.reason)
+        else:
+            count = "many" if skip.count is None else skip.count
+            logger.warning(
+                "%s: %s fire times from %s to %s are %s.",
+                *(entry.name, count, iso(skip.first), iso(skip.last), skip.reason),
+            )
+    if len(skipped) > SKIPS_TOLD:
+        others = len({entry.name for entry, _ in skipped[SKIPS_TOLD:]})
+        logger.warning("So it is with %d more entries; the history has each fire time.", others)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from typing import Final
 
 
 class Clock(ABC):
@@ -29,6 +31,19 @@ class Clock(ABC):
         """End the current wait, or the next one; callable from any thread and from a signal handler."""
 
 
+FD_SETSIZE: Final = 1_024
+"""``select`` takes no file descriptor beyond it."""
+
+
+def _coarse(seconds: float) -> int:
+    """Return the milliseconds to wait by ``poll``, which ends in time even if the process is stopped meanwhile.
+
+    ``select`` begins its wait anew then; but it knows parts of a millisecond, so the rest is left to it: also
+    what the kernel may add to a long wait, a thousandth of it.
+    """
+    return max(0, int(seconds * 998) - 1)
+
+
 class SystemClock(Clock):
     """The machine's clocks. Waking writes into a pipe, which signal handlers and threads may do at any time."""
 
@@ -36,6 +51,8 @@ class SystemClock(Clock):
         self._wakened, self._waker = os.pipe()
         os.set_blocking(self._wakened, False)
         os.set_blocking(self._waker, False)
+        self._poll = select.poll()
+        self._poll.register(self._wakened, select.POLLIN)
 
     def now(self) -> int:
         return time.time_ns() // 1_000
@@ -44,10 +61,19 @@ class SystemClock(Clock):
         return time.monotonic()
 
     def wait(self, seconds: float) -> None:
-        ready, _, _ = select.select([self._wakened], [], [], max(0.0, seconds))
-        if ready:
+        end = time.monotonic() + seconds
+        if self._poll.poll(_coarse(seconds)) or self._is_woken_before(end):
             with suppress(BlockingIOError):
                 os.read(self._wakened, 4096)
+
+    def _is_woken_before(self, end: float) -> bool:
+        """Wait out the last moment, to the microsecond."""
+        rest = end - time.monotonic()
+        if rest <= 0:
+            return False
+        if self._wakened >= FD_SETSIZE:
+            return bool(self._poll.poll(math.ceil(rest * 1_000)))
+        return bool(select.select([self._wakened], [], [], rest)[0])
 
     def wake(self) -> None:
         # A full pipe wakes just as well.

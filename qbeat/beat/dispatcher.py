@@ -291,6 +291,8 @@ def _key(firing: Firing) -> tuple[str, int, str]:
 
 def log_fired(entry: Entry, firing: Firing, published_at: int) -> None:
     """Write the one line that each firing gets."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
     late = (published_at - firing.fire_time) / 1_000
     logger.info(
         "%s (%s) fired for %s, %.0f ms late, id %s",

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qbeat.beat.claiming import SKIPS_TOLD
 from qbeat.beat.dispatcher import MAX_IN_FLIGHT
 from qbeat.beat.entries import Entry
 from qbeat.beat.firing_ids import task_id_of
@@ -219,6 +220,20 @@ def test_after_a_downtime_the_newest_fire_time_is_fired_and_the_others_are_coale
     assert world.history("a")[0].count == 4
     assert "a: 4 fire times from" in caplog.text
     assert "are coalesced." in caplog.text
+
+
+def test_an_outage_is_told_in_a_few_lines_however_many_entries_are_late(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.start(*(entry(f"e{number}", 60) for number in range(50)))
+    world.run(1)
+    world.replicas[-1].stop()
+    world.clock.advance(200)
+    world.start(*(entry(f"e{number}", 60) for number in range(50)))
+    world.run(1)
+    assert caplog.text.count("are coalesced.") == SKIPS_TOLD
+    assert f"So it is with {50 - SKIPS_TOLD} more entries" in caplog.text
+    assert len(world.broker.jobs) == 50
 
 
 def test_after_a_downtime_every_fire_time_is_fired_in_order_where_the_entry_says_so(world: World) -> None:
