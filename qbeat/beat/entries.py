@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -20,7 +19,11 @@ _PLAIN: Final = frozenset({type(None), bool, int, float, str})
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 
 
-@dataclass(frozen=True)
+NOTHING: Final[Mapping[str, Any]] = {}
+"""The keyword arguments, or options, of an entry that has none: one object for all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A named schedule, the task that it sends, and its policies."""
 
@@ -30,8 +33,8 @@ class Entry:
     """Resolved: its time zone and its share of any hash are filled in."""
     timezone: str
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     """What ``apply_async`` takes, without the option ``qbeat``."""
     policies: Policies = DEFAULTS
     celery_schedule: Any = None
@@ -40,8 +43,14 @@ class Entry:
     """A chain or group as the plain data of its signature; ``None`` for a single task."""
     last_run_at: int | None = None
     """Where a new entry's grid starts, if the declaration says so; microseconds since the epoch."""
+    fingerprint: str = field(init=False, compare=False)
+    """A hash of all that the declaration says; entries with equal ones send the same messages."""
 
-    @cached_property
+    def __post_init__(self) -> None:
+        said = [self.task, self.schedule.text, self.timezone, self.definition]
+        object.__setattr__(self, "fingerprint", digest(said))
+
+    @property
     def is_quick(self) -> bool:
         """Whether nothing of the user's runs when it is published, as far as the entry tells."""
         values = (*self.args, *self.kwargs.values())
@@ -60,11 +69,6 @@ class Entry:
             "policies": {name: printable(value) for name, value in self.policies.differing().items()},
             **({"canvas": printable(self.canvas)} if self.canvas else {}),
         }
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A hash of all that the declaration says; entries with equal ones send the same messages."""
-        return digest([self.task, self.schedule.text, self.timezone, self.definition])
 
 
 def generation_of(entries: Iterable[Entry]) -> str:

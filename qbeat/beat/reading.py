@@ -17,7 +17,7 @@ from celery.schedules import BaseSchedule, crontab
 from qbeat.beat.app_timezone import timezone_of
 from qbeat.beat.celery_schedules import compile_schedule
 from qbeat.beat.declarations import Declaration, watched
-from qbeat.beat.entries import Entry, digest, printable, without_addresses
+from qbeat.beat.entries import NOTHING, Entry, digest, printable, without_addresses
 from qbeat.beat.errors import DeclarationError
 from qbeat.beat.policies import PolicyError, read_policies
 from qbeat.beat.publishing import canvas
@@ -215,8 +215,8 @@ def _entry(app: Celery, item: Item, timezone: str) -> Entry:
         ),
         timezone=timezone,
         args=args,
-        kwargs=kwargs,
-        options=options,
+        kwargs=kwargs or NOTHING,
+        options=options or NOTHING,
         policies=policies,
         celery_schedule=schedule if isinstance(schedule, BaseSchedule) else None,
         canvas=_canvas(task, args, kwargs),

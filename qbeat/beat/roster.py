@@ -43,6 +43,7 @@ class Roster:
         self._tracked: dict[str, Tracked] = {}
         self._timeline = Timeline()
         self._postponed: dict[str, int] = {}
+        self._generations: dict[str, str] = {}  # each once, however many entries have it
 
     def __len__(self) -> int:
         return len(self._tracked)
@@ -111,15 +112,16 @@ class Roster:
             self._timeline.place(record.uid, None)
             self._tracked.pop(record.uid, None)
             return None
+        upcoming, due_at = record.next_fire_time, record.due_at
         tracked = Tracked(
             entry,
             record.uid,
-            record.generation,
+            self._generations.setdefault(record.generation, record.generation),
             record.anchor,
             record.cursor,
             record.revision,
-            record.next_fire_time,
-            record.due_at,
+            upcoming,
+            upcoming if due_at == upcoming else due_at,  # one number takes less memory than two
             record.total_run_count,
         )
         self._tracked[record.uid] = tracked
