@@ -41,17 +41,22 @@ _MARK: Final = "\ufdd0{}\ufdd0"
 _CUT: Final = "\ufdd1"
 
 
-class Parts(NamedTuple):
-    """What an entry fills in, each as JSON: its body, the texts of its arguments, its name."""
+Parts = tuple[str, str, str, str]
+"""What an entry fills in, each as JSON: its body, the texts of its arguments, its name."""
+_PARTS: Final = ("body", "args", "kwargs", "name")
+_GAPS: Final = {gap: place for place, gap in enumerate((*_PARTS, "id", "at"))}
+"""The places of what is filled in, in the order in which ``Template.fill`` lays it out."""
 
+
+class Ready(NamedTuple):
+    """An entry's template, and what the entry fills in; flat, for there is one for each entry."""
+
+    entry: Entry
+    template: Template
     body: str
     args: str
     kwargs: str
     name: str
-
-
-_GAPS: Final = {gap: place for place, gap in enumerate((*Parts._fields, "id", "at"))}
-"""The places of what is filled in, in the order in which ``Template.fill`` lays it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class Templates:
         self._enabled = False
         self._text = text_maker(app)
         self._classes: dict[tuple[str, str], Template | None] = {}
-        self._parts: dict[str, tuple[Entry, Template, Parts]] = {}
+        self._ready: dict[str, Ready] = {}
 
     def refresh(self, *, watched: bool = False) -> None:
         """Look whether anybody has begun to watch messages on their way; call it once for each batch.
@@ -90,7 +95,7 @@ class Templates:
         enabled = not watched and nobody_watches(self._app)
         if not enabled:
             self._classes.clear()
-            self._parts.clear()
+            self._ready.clear()
         self._enabled = enabled
 
     def message(self, entry: Entry, uid: str, task_id: str, at: str) -> Message | None:
@@ -98,21 +103,21 @@ class Templates:
 
         ``at`` is the fire time as ``iso`` writes it; the caller makes it once for all entries of one instant.
         """
-        known = self._parts.get(entry.name)
-        if known is None or known[0] is not entry:
+        known = self._ready.get(entry.name)
+        if known is None or known.entry is not entry:
             known = self._prepare(entry, uid)
             if known is None:
                 return None
-        _, template, parts = known
-        return Message(template.key, template.fill(parts, task_id, at))
+        template = known.template
+        return Message(template.key, template.fill(known[2:], task_id, at))
 
     def get_ready(self, entry: Entry, uid: str) -> bool:
         """Make ahead what all messages of an entry have in common; return whether there is room for more."""
-        if entry.name not in self._parts:
+        if entry.name not in self._ready:
             self._prepare(entry, uid)
-        return len(self._parts) < MAX_REMEMBERED
+        return len(self._ready) < MAX_REMEMBERED
 
-    def _prepare(self, entry: Entry, uid: str) -> tuple[Entry, Template, Parts] | None:
+    def _prepare(self, entry: Entry, uid: str) -> Ready | None:
         if not self._enabled or not is_ordinary(self._app, entry):
             return None
         name = entry.task, json.dumps(entry.options, sort_keys=True) if entry.options else ""
@@ -121,21 +126,21 @@ class Templates:
         template = self._classes[name]
         if template is None:
             return None
-        found = entry, template, self._parts_of(entry, template.embed)
-        if len(self._parts) < MAX_REMEMBERED or entry.name in self._parts:
-            self._parts[entry.name] = found
-        return found
+        ready = Ready(entry, template, *self._parts_of(entry, template.embed))
+        if len(self._ready) < MAX_REMEMBERED or entry.name in self._ready:
+            self._ready[entry.name] = ready
+        return ready
 
     def _parts_of(self, entry: Entry, embed: str) -> Parts:
         # Plain data, so the encoder of the standard library writes what Kombu's would, in a fifth of the time.
         args, kwargs = list(entry.args) or (), dict(entry.kwargs)
         amqp = self._app.amqp
         body = f"[{json.dumps(args)}, {json.dumps(kwargs) if kwargs else '{}'}, {embed}]".encode()
-        return Parts(
-            body=f'"{b64encode(body).decode()}"',
-            args=json.dumps(self._text(args, amqp.argsrepr_maxsize)),
-            kwargs=json.dumps(self._text(kwargs, amqp.kwargsrepr_maxsize)) if kwargs else '"{}"',
-            name=json.dumps(entry.name),
+        return (
+            f'"{b64encode(body).decode()}"',
+            json.dumps(self._text(args, amqp.argsrepr_maxsize)),
+            json.dumps(self._text(kwargs, amqp.kwargsrepr_maxsize)) if kwargs else '"{}"',
+            json.dumps(entry.name),
         )
 
     def _learn(self, entry: Entry, uid: str) -> Template | None:
@@ -187,7 +192,7 @@ def _template(message: Message) -> Template:
     headers["qbeat"].update(entry=_MARK.format("name"), fire_time=_MARK.format("at"))
     properties.update(correlation_id=_MARK.format("id"), delivery_tag=_MARK.format("id"))
     text = dumps(data)
-    for gap in Parts._fields:
+    for gap in _PARTS:
         text = text.replace(dumps(_MARK.format(gap)), f"{_CUT}{gap}{_CUT}")
     for gap in ("id", "at"):
         text = text.replace(dumps(_MARK.format(gap)), f'"{_CUT}{gap}{_CUT}"')
