@@ -166,7 +166,8 @@ class Entries:
         return stored
 
     def _create(self, connection: Connection, records: Iterable[EntryRecord], number: int) -> None:
-        made = [*records]
+        # The order in which they are claimed: those that are claimed together then lie together.
+        made = sorted(records, key=lambda record: record.uid)
         if not made:
             return
         what = json.dumps([what_cells(record) for record in made])
