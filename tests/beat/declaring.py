@@ -82,3 +82,71 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sent events": {"task_send_sent_event": True, "task_default_queue": "q"},
     "long texts": {"argsrepr_maxsize": 20},
 }
+
+
+MOMENTARY = {
+    "options of the task",  # it expires
+    "expires in seconds",
+    "expires at an instant",
+    "countdown",
+    "eta",
+    "serializer",
+    "compression",
+    "retries",
+    "reply to",
+    "stamps",
+}
+"""Those of ``OPTIONS`` whose messages go the plain way on every broker."""
+
+PLAIN_SETTINGS = {"protocol 1", "serializer", "compression", "sent events"}
+"""Those of ``SETTINGS`` under which all messages do."""
+
+ODD: list[Any] = [
+    "",
+    "ä€𝄞",
+    '"quoted" %s %(x)s {0}',
+    "\x00\x01\x02\n",
+    "x" * 5_000,
+    "\\u0041",
+    "qbeatF",
+    "\ufdd0id\ufdd0",
+    -0.0,
+    1e300,
+    True,
+    None,
+    2**70,
+    [[]],
+    {"a": {"b": [1, {}]}},
+    float("inf"),
+]
+"""Arguments that a template might get wrong."""
+
+
+def odd_entries() -> dict[str, dict[str, Any]]:
+    """One class of entries: each of the odd values as an argument, as a keyword argument, and in a name."""
+    return {
+        f"{way} {number} {value if isinstance(value, str) else ''}"[:300]: {
+            "task": "tasks.add",
+            "schedule": 60,
+            "args": [value, number] if way == "args" else [],
+            "kwargs": {"x": value} if way == "kwargs" else {},
+        }
+        for way in ("args", "kwargs")
+        for number, value in enumerate(ODD)
+    }
+
+
+NOTING = """
+from celery import Celery
+app = Celery("tasks", broker={url!r})
+
+@app.task
+def note(text):
+    with open("notes", "a") as file:
+        file.write(f"{{text}} {{app.current_task.request.id}}\\n")
+
+@app.task
+def noted(text):
+    note.run(text)
+"""
+"""The source of an app whose tasks note that they ran, and under which id."""

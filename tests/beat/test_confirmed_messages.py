@@ -28,7 +28,16 @@ from tests.beat.confirmed import (
     taken,
     task_ids,
 )
-from tests.beat.declaring import OPTIONS, SETTINGS, add, app_with
+from tests.beat.declaring import (
+    MOMENTARY,
+    NOTING,
+    OPTIONS,
+    PLAIN_SETTINGS,
+    SETTINGS,
+    add,
+    app_with,
+    odd_entries,
+)
 from tests.beat.wire import entries_of, job, send_as_celery
 from tests.servers import RabbitMQServer, eventually
 from tests.servers.fixtures import StartWorker
@@ -57,29 +66,12 @@ _OURS = {"celery_beat_task", "periodic_task_name", "qbeat"}
 _IDS = {"id", "root_id", "correlation_id"}
 
 
-PLAIN_OPTIONS = {
-    "options of the task",  # it expires
-    "expires in seconds",
-    "expires at an instant",
-    "countdown",
-    "eta",
-    "serializer",
-    "compression",
-    "retries",
-    "reply to",
-    "stamps",
-    "unknown option",
-}
-"""What goes the plain way."""
-
-
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_message_is_celerys_own(rabbitmq_url: str, make_sender: MakeSender, name: str) -> None:
     app = app_with(rabbitmq_url, OPTIONS[name])
-    assert_same_wire(app, make_sender(app), rabbitmq_url, fast=name not in PLAIN_OPTIONS)
+    assert_same_wire(app, make_sender(app), rabbitmq_url, fast=name not in MOMENTARY | {"unknown option"})
 
 
-PLAIN_SETTINGS = {"protocol 1", "serializer", "compression", "sent events"}
 _OF_REDIS = {"priority steps", "key prefix"}
 
 
@@ -110,35 +102,11 @@ def assert_same_wire(app: Celery, sender: ConfirmedSender, url: str, *, fast: bo
     assert task_ids(ours_ids) == expected
 
 
-ODD = [
-    "",
-    "ä€𝄞",
-    '"quoted" %s %(x)s {0}',
-    "\x00\x01\x02\n",
-    "x" * 5_000,
-    "\\u0041",
-    "qbeatF",
-    "\ufdd0id\ufdd0",
-]
-
-
 def test_entries_of_one_class_differ_in_nothing_but_what_is_theirs(
     rabbitmq_url: str, make_sender: MakeSender
 ) -> None:
     app = app_with(rabbitmq_url)
-    values: list[Any] = [*ODD, -0.0, 1e300, True, None, 2**70, [[]], {"a": {"b": [1, {}]}}, float("inf")]
-    app.conf.beat_schedule = {
-        f"{number} {value if isinstance(value, str) else ''}"[:300]: {
-            "task": "tasks.add",
-            "schedule": 60,
-            "args": [value, number],
-            "kwargs": {},
-        }
-        for number, value in enumerate(values)
-    } | {
-        f"keyword {number}": {"task": "tasks.add", "schedule": 60, "kwargs": {"x": value}}
-        for number, value in enumerate(values)
-    }
+    app.conf.beat_schedule = odd_entries()
     for name in app.conf.beat_schedule:
         send_as_celery(app, name)
     theirs = taken(rabbitmq_url)
@@ -219,25 +187,10 @@ def test_queues_are_declared_on_each_connection_anew(
 # --- workers
 
 
-TASKS = """
-from celery import Celery
-app = Celery("tasks", broker={url!r})
-
-@app.task
-def note(text):
-    with open("notes", "a") as file:
-        file.write(f"{{text}} {{app.current_task.request.id}}\\n")
-
-@app.task
-def noted(text):
-    note.run(text)
-"""
-
-
 def test_a_worker_runs_both_kinds_of_messages(
     tmp_path: Path, rabbitmq_url: str, start_worker: StartWorker
 ) -> None:
-    (tmp_path / "tasks.py").write_text(TASKS.format(url=rabbitmq_url))
+    (tmp_path / "tasks.py").write_text(NOTING.format(url=rabbitmq_url))
     app = app_with(rabbitmq_url)
     app.task(add, name="tasks.note", shared=False)
     app.task(add, name="tasks.noted", base=Own, shared=False)

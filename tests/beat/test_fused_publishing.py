@@ -25,26 +25,19 @@ from qbeat.store import open_store
 from qbeat.store.base import Store
 from qbeat.store.records import Change, Claim, EntryRecord, Message, NewFiring, Won
 from tests.beat.confirmed import Own
-from tests.beat.declaring import OPTIONS, SETTINGS, add, app_with
+from tests.beat.declaring import (
+    MOMENTARY,
+    NOTING,
+    OPTIONS,
+    PLAIN_SETTINGS,
+    SETTINGS,
+    add,
+    app_with,
+    odd_entries,
+)
 from tests.beat.wire import FIRE_TIME, Wire, comparable, entries_of, job, lists, send_as_celery
 from tests.servers import RedisServer, TcpProxy, eventually
 from tests.servers.fixtures import StartWorker
-
-PLAIN_OPTIONS = {
-    "options of the task",  # it expires
-    "expires in seconds",
-    "expires at an instant",
-    "countdown",
-    "eta",
-    "serializer",
-    "compression",
-    "retries",
-    "reply to",
-    "stamps",
-}
-"""What goes the plain way."""
-
-PLAIN_SETTINGS = {"protocol 1", "serializer", "compression", "sent events"}
 
 
 @pytest.fixture
@@ -141,7 +134,7 @@ def test_the_message_is_celerys_own(
     name: str,
 ) -> None:
     app = app_with(redis_url, OPTIONS[name])
-    assert_same_wire(app, fusion_of(app), store, redis_server, fast=name not in PLAIN_OPTIONS)
+    assert_same_wire(app, fusion_of(app), store, redis_server, fast=name not in MOMENTARY)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -156,39 +149,11 @@ def test_the_message_is_celerys_own_under_any_settings(
     assert_same_wire(app, fusion_of(app), store, redis_server, fast=name not in PLAIN_SETTINGS)
 
 
-ODD: list[Any] = [
-    "",
-    "ä€𝄞",
-    '"quoted" %s %(x)s {0}',
-    "\x00\x01\x02\n",
-    "x" * 5_000,
-    "\\u0041",
-    "\ufdd0id\ufdd0",
-    -0.0,
-    1e300,
-    True,
-    None,
-    2**70,
-    [[]],
-    {"a": {"b": [1, {}]}},
-    float("inf"),
-]
-
-
 def test_entries_of_one_class_differ_in_nothing_but_what_is_theirs(
     redis_server: RedisServer, redis_url: str, fusion_of: Callable[[Celery], Fusion]
 ) -> None:
     app = app_with(redis_url)
-    app.conf.beat_schedule = {
-        f"{way} {number} {value if isinstance(value, str) else ''}"[:300]: {
-            "task": "tasks.add",
-            "schedule": 60,
-            "args": [value, number] if way == "args" else [],
-            "kwargs": {"x": value} if way == "kwargs" else {},
-        }
-        for way in ("args", "kwargs")
-        for number, value in enumerate(ODD)
-    }
+    app.conf.beat_schedule = odd_entries()
     fusion = fusion_of(app)
     entries = entries_of(app)
     for name in app.conf.beat_schedule:
@@ -221,21 +186,6 @@ def test_whoever_watches_sends_entries_the_plain_way(
     assert message(fusion, feed, 2) is not None
 
 
-TASKS = """
-from celery import Celery
-app = Celery("tasks", broker={url!r})
-
-@app.task
-def note(text):
-    with open("notes", "a") as file:
-        file.write(f"{{text}} {{app.current_task.request.id}}\\n")
-
-@app.task
-def noted(text):
-    note.run(text)
-"""
-
-
 def test_a_worker_runs_both_kinds_of_messages(
     tmp_path: Path,
     redis_url: str,
@@ -243,7 +193,7 @@ def test_a_worker_runs_both_kinds_of_messages(
     fusion_of: Callable[[Celery], Fusion],
     start_worker: StartWorker,
 ) -> None:
-    (tmp_path / "tasks.py").write_text(TASKS.format(url=redis_url))
+    (tmp_path / "tasks.py").write_text(NOTING.format(url=redis_url))
     app = app_with(redis_url)
     app.task(add, name="tasks.note", shared=False)
     app.task(add, name="tasks.noted", base=Own, shared=False)
