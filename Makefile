@@ -34,7 +34,7 @@ demo: $(VENV)/.runs ## run a worker and qbeat on an example app, no server neede
 test: lint servers ## style, types, import rules and all tests, on real servers
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-torture: $(VENV)/.develops servers ## hours of it: simulated histories, faults, failovers; see SEEDS, FAULTS, TRIALS, KILLS
+torture: $(VENV)/.develops servers ## an hour or more: simulated histories, faults, failovers; see SEEDS, FAULTS, TRIALS, KILLS
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 	QBEAT_FAULTS=$(FAULTS) QBEAT_TRIALS=$(TRIALS) QBEAT_KILLS=$(KILLS) $(BIN)/python -m pytest -v -s tests/torture
 
