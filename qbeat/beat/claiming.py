@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,14 +98,20 @@ class Claimer:
                     under_way.append(self._begin(wishes, alone=not under_way))
                 if len(under_way) > 1:
                     self._take_in(under_way.popleft())
-            while under_way:
-                self._take_in(under_way.popleft())
         finally:
-            # Only after an error, and then the state of all entries is read anew.
-            for begun in under_way:
-                with suppress(StoreUnavailable):
-                    begun.finish()
+            self._take_in_all(under_way)
         return tried
+
+    def _take_in_all(self, under_way: deque[_Begun]) -> None:
+        """Take in each batch, whatever becomes of the others; then raise what went wrong with one."""
+        failure: StoreUnavailable | None = None
+        while under_way:
+            try:
+                self._take_in(under_way.popleft())
+            except StoreUnavailable as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     def _wishes(self, due: Iterable[Tracked], now: int) -> list[tuple[Tracked, Claim]]:
         if self._fusion is not None:
