@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -240,3 +241,12 @@ def test_a_forked_child_opens_its_own_store_and_leaves_the_parents_alone(plugged
     count = fired(plugged, "a")
     eventually(ticking(scheduler, lambda: fired(plugged, "a") > count))
     assert scheduler._engine is inherited
+
+
+def test_a_guest_leaves_the_garbage_collector_of_its_host_alone(plugged: Plugged) -> None:
+    plugged.declares("a", 60)
+    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
+    scheduler = plugged.scheduler()
+    scheduler.tick()
+    scheduler.tick()
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (thresholds, frozen)
