@@ -79,6 +79,10 @@ class Dispatcher:
         """How many more firings may be claimed."""
         return max(0, MAX_IN_FLIGHT - self._publisher.in_flight)
 
+    def get_ready(self) -> None:
+        """Have messages of this replica's share made ready while nothing is due, those due next first."""
+        self._publisher.get_ready((tracked.entry, tracked.uid) for tracked in self._roster.by_due())
+
     def publish(self, firings: Iterable[tuple[Firing, Entry]], claimed_at: float) -> None:
         """Publish what was claimed at ``claimed_at`` by the monotonic clock, and is this replica's."""
         # Half of the time is left for the publishing itself, before others may take the firing over.

@@ -198,6 +198,8 @@ class Scheduler:
         wrote = self._registry.writes
         self._roster.reset(reconcile(self._store.scan(), self._live, self._time.now()))
         self._warmup.restart()
+        if not self._claimer.publishes:
+            self._dispatcher.get_ready()
         # What others have written since the heartbeat is read again with the next one.
         self._change = pulse.change
         own = self._registry.writes - wrote

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import length_hint
 from typing import Any
 
 import pytest
@@ -127,6 +128,42 @@ def test_the_firings_of_an_entry_go_out_in_their_order(
         times = fire_times(redis_server, one.name)
         assert times == sorted(times)
         assert len(set(times)) == 40
+
+
+@pytest.mark.parametrize("broker", ["redis_url", "rabbitmq_url"])
+def test_what_is_made_ready_ahead_goes_out_like_all_else(broker: str, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue(broker)
+    entries = [entry(f"e{number}", number) for number in range(50)]
+    ahead = iter([(one, uid(one.name)) for one in entries])
+    with publishers(chosen) as make:
+        publisher = make(url, wait=False)
+        publisher.get_ready(ahead)
+        eventually(lambda: length_hint(ahead) == 0)
+        publisher.submit([firing(one) for one in entries])
+        results = Collected(publisher).more(50)
+    assert {result.verdict for result in results} == {Verdict.PUBLISHED}
+
+
+def test_what_cannot_be_made_ready_ahead_is_published_all_the_same(redis_url: str) -> None:
+    def refusing(app: Celery, clock: SystemClock) -> Publisher:
+        return PooledPublisher(lambda: RefusingSender(app, PlainScheduler(app)), clock, clock.now)
+
+    entries = [entry(f"e{number}", number) for number in range(50)]
+    ahead = iter([(one, uid(one.name)) for one in entries])
+    with publishers(refusing) as make:
+        publisher = make(redis_url)
+        publisher.get_ready(ahead)
+        eventually(lambda: length_hint(ahead) < len(entries))
+        publisher.submit([firing(entries[0])])
+        assert [result.verdict for result in Collected(publisher).more(1)] == [Verdict.PUBLISHED]
+    assert length_hint(ahead) > 0
+
+
+class RefusingSender(PlainSender):
+    """Makes nothing ready ahead."""
+
+    def get_ready(self, entries: Sequence[tuple[Entry, str]]) -> bool:
+        raise ConnectionError(f"no answer about {len(entries)} entries")
 
 
 def test_it_knows_what_it_holds(make_publisher: MakePublisher, redis_url: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -78,6 +78,12 @@ class Publisher(ABC):
     @abstractmethod
     def submit(self, jobs: Sequence[Job]) -> None:
         """Take jobs to publish; return at once."""
+
+    def get_ready(self, ahead: Iterator[tuple[Entry, str]]) -> None:  # noqa: B027 - most have nothing to make
+        """Make ahead, while nothing is to be published, what all messages of an entry have in common.
+
+        ``ahead`` yields entries with their uids, and takes the place of an earlier one.
+        """
 
     @abstractmethod
     def collect(self) -> list[Result]:

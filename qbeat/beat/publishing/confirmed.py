@@ -11,6 +11,7 @@ import amqp
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job, Verdict
 from qbeat.beat.publishing.blockage import Blockage, let_go
 from qbeat.beat.publishing.confirms import Window
@@ -73,6 +74,10 @@ class ConfirmedSender(PlainSender):
         connection, self._connection, self._producer = self._connection, None, None
         if connection is not None and not (blocked and self._blockage.keep(connection)):
             let_go(connection)
+
+    def get_ready(self, entries: Sequence[tuple[Entry, str]]) -> bool:
+        self._templates.refresh(watched=self._scheduler.is_watched)
+        return all(self._templates.get_ready(entry, uid) for entry, uid in entries)
 
     def send(self, jobs: Sequence[Job]) -> list[Answer | None]:
         started = time.monotonic()

@@ -110,6 +110,12 @@ class FrameTemplates:
         data = route.frames.fill(parts, firing.task_id.encode(), _instant(firing.fire_time))
         return (route, data) if len(data) <= MAX_SIZE else None
 
+    def get_ready(self, entry: Entry, uid: str) -> bool:
+        """Make ahead what all messages of an entry have in common; return whether there is room for more."""
+        if entry.name not in self._parts:
+            self._prepare(entry, uid)
+        return len(self._parts) < MAX_REMEMBERED
+
     def distrust(self, route: Route) -> None:
         """Send the entries of a class the plain way from now on."""
         for name, known in self._routes.items():

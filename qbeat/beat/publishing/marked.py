@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import redis
 from celery import Celery
 
+from qbeat.beat.entries import Entry
 from qbeat.beat.instants import iso
 from qbeat.beat.publishing.base import Job, Verdict
 from qbeat.beat.publishing.capture import Capture
@@ -73,6 +74,10 @@ class MarkedSender(PlainSender):
             away = verdict in {Verdict.UNSENT, Verdict.UNCERTAIN}
             raise (ConnectionError if away else ValueError)(error or "it sends no message to a queue")
         return rendered[0].messages
+
+    def get_ready(self, entries: Sequence[tuple[Entry, str]]) -> bool:
+        self._templates.refresh(watched=self._scheduler.is_watched)
+        return all(self._templates.get_ready(entry, uid) for entry, uid in entries)
 
     def send(self, jobs: Sequence[Job]) -> list[Answer]:
         rendered: list[Rendered] = []

@@ -13,6 +13,7 @@ from celery.beat import BeatLazyFunc, ScheduleEntry, Scheduler, SchedulingError
 from kombu.exceptions import OperationalError
 
 from qbeat.beat.celery_view import celery_schedule_of
+from qbeat.beat.entries import Entry
 from qbeat.beat.instants import iso
 from qbeat.beat.publishing import canvas
 from qbeat.beat.publishing.base import Job, Verdict
@@ -146,6 +147,13 @@ class PlainSender:
         The latter is for one among others that wants to be sent alone. A firing by itself is always tried.
         """
         return [self.send_one(job) for job in jobs]
+
+    def get_ready(self, entries: Sequence[tuple[Entry, str]]) -> bool:  # noqa: ARG002 - for senders that can
+        """Make ahead what all messages of some entries have in common; return whether to go on with others.
+
+        Each comes with its uid. Raises what connecting raises.
+        """
+        return False
 
     def send_one(self, job: Job) -> Answer:
         """Have Celery send one firing."""

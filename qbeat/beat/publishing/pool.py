@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from qbeat.beat.clock import Clock
+from qbeat.beat.entries import Entry
 from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
 from qbeat.beat.publishing.plain import Answer, PlainSender, explain
@@ -20,6 +22,10 @@ logger = logging.getLogger("qbeat.publishing")
 MAX_THREADS: Final = 16
 SLOW_AFTER: Final = 0.1
 """Seconds that the next firing waits for a busy thread before another thread is started."""
+AHEAD: Final = 16
+"""Entries whose messages are made ready in one go, and so the longest that a firing waits for that."""
+REST: Final = 0.002
+"""Seconds between two such goes: the loop has to come to its turn, too."""
 MIN_BACKOFF: Final = 0.2
 MAX_BACKOFF: Final = 5.0
 
@@ -52,6 +58,7 @@ class PooledPublisher(Publisher):
         self._threads: list[threading.Thread] = []
         self._connected: list[PlainSender] = []
         self._idle = 0
+        self._ahead: Iterator[tuple[Entry, str]] | None = None
         self._waiting_since: float | None = None
         self._ready = False
         self._closing = False
@@ -84,6 +91,13 @@ class PooledPublisher(Publisher):
                 self._enqueue(job)
             self._work_waits(len(jobs))
             self._grow()
+
+    def get_ready(self, ahead: Iterator[tuple[Entry, str]]) -> None:
+        with self._lock:
+            self._ahead = ahead
+            if not self._threads and not self._closing:
+                self._start_thread()
+            self._work.notify()
 
     def collect(self) -> list[Result]:
         with self._lock:
@@ -127,10 +141,13 @@ class PooledPublisher(Publisher):
         waited = time.monotonic() - (self._waiting_since or time.monotonic())
         if not self._threads or waited >= SLOW_AFTER:
             self._waiting_since = time.monotonic()
-            name = f"qbeat-publish-{len(self._threads)}"
-            thread = threading.Thread(target=self._run, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        name = f"qbeat-publish-{len(self._threads)}"
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _take_jobs(self, limit: int) -> list[Job]:
         """Take the next job of some entries: many at a time, unless it may be slow."""
@@ -172,21 +189,41 @@ class PooledPublisher(Publisher):
         with self._lock:
             sender = self._connected.pop() if self._connected else self._make_sender()
         try:
-            while jobs := self._wait_for_jobs(sender.batch):
+            while jobs := self._wait_for_jobs(sender):
                 self._work_off(jobs, sender)
         finally:
             sender.close()
 
-    def _wait_for_jobs(self, limit: int) -> list[Job]:
+    def _wait_for_jobs(self, sender: PlainSender) -> list[Job]:
         """Wait for work and take it; nothing when the publisher closes and all is done."""
-        with self._lock:
-            while not self._turns:
+        while True:
+            with self._lock:
+                ahead = self._ahead if self._ready else None
+                if not self._turns and not self._closing:
+                    self._idle += 1
+                    self._work.wait(None if ahead is None else REST)
+                    self._idle -= 1
+                if self._turns:
+                    return self._take_jobs(sender.batch)
                 if self._closing:
                     return []
-                self._idle += 1
-                self._work.wait()
-                self._idle -= 1
-            return self._take_jobs(limit)
+                entries = [*islice(ahead or (), AHEAD)]
+            if ahead is not None:
+                self._get_some_ready(entries, sender, ahead)
+
+    def _get_some_ready(
+        self, entries: Sequence[tuple[Entry, str]], sender: PlainSender, ahead: Iterator[tuple[Entry, str]]
+    ) -> None:
+        """Make messages ready in a lull, until there are no more or something is in the way."""
+        try:
+            more = bool(entries) and sender.get_ready(entries)
+        except Exception as error:  # noqa: BLE001 - each transport has its own errors
+            sender.close()
+            logger.debug("No message is made ahead now: %s", explain(error))
+            more = False
+        with self._lock:
+            if not more and self._ahead is ahead:
+                self._ahead = None
 
     def _work_off(self, jobs: list[Job], sender: PlainSender) -> None:
         now = self._clock.monotonic()
@@ -256,6 +293,7 @@ class PooledPublisher(Publisher):
         with self._lock:
             self._knocker = None
             self._ready = True
+            self._work.notify()
             if self._threads or self._closing:
                 sender.close()
             else:
