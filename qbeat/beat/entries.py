@@ -83,14 +83,12 @@ def digest(data: Any) -> str:
 
 def printable(value: Any) -> Any:
     """Return ``value`` as JSON-ready data; what JSON has no word for becomes a text that is the same everywhere."""
-    if type(value) in _PLAIN:
+    if type(value) in _PLAIN or isinstance(value, (int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
         return [item if type(item) in _PLAIN else printable(item) for item in value]
     if isinstance(value, (dict, Mapping)):  # the look at a dict is quick, the one at any mapping is not
         return {str(key): printable(item) for key, item in value.items()}
-    if isinstance(value, (int, float, str)):
-        return value
     if isinstance(value, (set, frozenset)):
         return sorted((printable(item) for item in value), key=repr)
     if isinstance(value, BeatLazyFunc):

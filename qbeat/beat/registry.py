@@ -84,10 +84,29 @@ class Registry:
         concerns: Callable[[EntryRecord], bool],
     ) -> Iterator[EntryRecord]:
         """Rewrite, of the entries of this replica, those that ``concerns`` picks; retire what is nobody's."""
-        standing = self._standing(live)
-        missing = dict.fromkeys(self._entries)
         orphans: list[EntryRecord] = []
         pending: list[Change] = []
+        for found in self._compare(records, orphans, self._standing(live), now, concerns):
+            if isinstance(found, EntryRecord):
+                yield found
+                continue
+            pending.append(found)
+            if len(pending) == MAX_BATCH:
+                yield from self._write(pending, now)
+                pending = []
+        yield from self._write(pending, now)
+        self._retire(orphans, now)
+
+    def _compare(
+        self,
+        records: Iterable[EntryRecord],
+        orphans: list[EntryRecord],
+        standing: Collection[str],
+        now: int,
+        concerns: Callable[[EntryRecord], bool],
+    ) -> Iterator[EntryRecord | Change]:
+        """Yield each entry of this replica as it is, or how it has to change; put what is nobody's aside."""
+        missing = dict.fromkeys(self._entries)
         for record in records:
             entry = self._entries.get(record.name)
             if entry is None:
@@ -95,19 +114,9 @@ class Registry:
                     orphans.append(record)
                 continue
             missing.pop(record.name, None)
-            change = self._change(entry, record, now) if concerns(record) else None
-            if change is None:
-                yield record
-                continue
-            pending.append(change)
-            if len(pending) == MAX_BATCH:
-                yield from self._write(pending, now)
-                pending = []
-        for names in _batches([*missing]):
-            yield from self._write(pending, now)
-            pending = [Change(self._new(self._entries[name], now), expected_revision=None) for name in names]
-        yield from self._write(pending, now)
-        self._retire(orphans, now)
+            yield (self._change(entry, record, now) if concerns(record) else None) or record
+        for name in missing:
+            yield Change(self._new(self._entries[name], now), expected_revision=None)
 
     def _retire(self, gone: Sequence[EntryRecord], now: int) -> None:
         for batch in _batches(gone):
@@ -134,8 +143,9 @@ class Registry:
                     yield known[name]
                 else:
                     changes.append(again)
-        names = ", ".join(change.record.name for change in changes)
-        logger.error("%s could not be written: others keep writing them.", names)
+        if changes:
+            names = ", ".join(change.record.name for change in changes)
+            logger.error("%s could not be written: others keep writing them.", names)
 
     def _save(self, changes: Sequence[Change]) -> list[bool]:
         """Save a batch; return which of its changes have won."""
