@@ -14,7 +14,8 @@ from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
 from qbeat.beat.publishing.blockage import Blockage
 from qbeat.beat.publishing.choice import publisher_for
-from qbeat.beat.publishing.confirmed import ConfirmedSender
+from qbeat.beat.publishing.confirmed import CHANNEL, ConfirmedSender
+from qbeat.beat.publishing.frame_templates import FrameTemplates
 from qbeat.beat.publishing.plain import Answer, PlainScheduler
 from qbeat.schedules import Interval
 from tests.beat.wire import job
@@ -31,7 +32,7 @@ def senders() -> Iterator[MakeSender]:
     made: list[ConfirmedSender] = []
 
     def make(app: Celery) -> ConfirmedSender:
-        made.append(ConfirmedSender(app, PlainScheduler(app), Blockage()))
+        made.append(ConfirmedSender(app, PlainScheduler(app), Blockage(), FrameTemplates(app, CHANNEL)))
         return made[-1]
 
     yield make

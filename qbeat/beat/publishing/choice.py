@@ -10,7 +10,8 @@ from qbeat.beat.clock import Clock
 from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Publisher
 from qbeat.beat.publishing.blockage import Blockage
-from qbeat.beat.publishing.confirmed import ConfirmedSender
+from qbeat.beat.publishing.confirmed import CHANNEL, ConfirmedSender
+from qbeat.beat.publishing.frame_templates import FrameTemplates
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, driver_of
 from qbeat.beat.publishing.pool import PooledPublisher
@@ -38,6 +39,6 @@ def _sender_maker(app: Celery, scheduler: PlainScheduler) -> Callable[[], PlainS
         return lambda: MarkedSender(app, scheduler)
     # What else speaks AMQP, such as librabbitmq, does not confirm.
     if app.connection_for_write().get_transport_cls().__module__ == "kombu.transport.pyamqp":
-        blockage = Blockage()
-        return lambda: ConfirmedSender(app, scheduler, blockage)
+        blockage, templates = Blockage(), FrameTemplates(app, CHANNEL)
+        return lambda: ConfirmedSender(app, scheduler, blockage, templates)
     return lambda: PlainSender(app, scheduler)

@@ -37,10 +37,12 @@ class ConfirmedSender(PlainSender):
     been published on the channel behind that is lost. What is not ordinary comes back, to be sent alone.
     """
 
-    def __init__(self, app: Celery, scheduler: PlainScheduler, blockage: Blockage) -> None:
+    def __init__(
+        self, app: Celery, scheduler: PlainScheduler, blockage: Blockage, templates: FrameTemplates
+    ) -> None:
         super().__init__(app, scheduler)
         self.batch = MAX_BATCH
-        self._templates = FrameTemplates(app, self._render, CHANNEL)
+        self._templates = templates
         self._blockage = blockage
         self._window: Window | None = None
         self._declared: set[Route] = set()
@@ -77,7 +79,7 @@ class ConfirmedSender(PlainSender):
 
     def get_ready(self, entries: Sequence[tuple[Entry, str]]) -> bool:
         self._templates.refresh(watched=self._scheduler.is_watched)
-        return all(self._templates.get_ready(entry, uid) for entry, uid in entries)
+        return all(self._templates.get_ready(entry, uid, self._render) for entry, uid in entries)
 
     def send(self, jobs: Sequence[Job]) -> list[Answer | None]:
         started = time.monotonic()
@@ -97,7 +99,7 @@ class ConfirmedSender(PlainSender):
         self._templates.refresh(watched=self._scheduler.is_watched)
         groups: dict[str, list[tuple[int, Route, bytes]]] = defaultdict(list)
         for place, job in enumerate(jobs):
-            found = self._templates.frames(job)
+            found = self._templates.frames(job, self._render)
             if found is not None:
                 route, frames = found
                 groups[route.exchange].append((place, route, frames))

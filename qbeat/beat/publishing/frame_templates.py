@@ -76,11 +76,14 @@ class Route:
 
 
 class FrameTemplates:
-    """Frames of ordinary entries on one channel, without Celery having to be asked for each."""
+    """Frames of ordinary entries on one channel, without Celery having to be asked for each.
 
-    def __init__(self, app: Celery, render: Render, channel: int) -> None:
+    All senders share what one of them has made. Each comes with its own way to render; should two of them find
+    out the same at a time, they find the same.
+    """
+
+    def __init__(self, app: Celery, channel: int) -> None:
         self._app = app
-        self._render = render
         self._channel = channel
         self._enabled = False
         self._text = text_maker(app)
@@ -98,38 +101,38 @@ class FrameTemplates:
             self._parts.clear()
         self._enabled = enabled
 
-    def frames(self, job: Job) -> tuple[Route, bytes] | None:
+    def frames(self, job: Job, render: Render) -> tuple[Route, bytes] | None:
         """Return the frames of a firing, or ``None`` if it has to go the plain way."""
         entry, firing = job.entry, job.firing
         known = self._parts.get(entry.name)
         if known is None or known[0] is not entry:
-            known = self._prepare(entry, firing.uid)
+            known = self._prepare(entry, firing.uid, render)
         if known is None or firing.lane != AUTO:
             return None
         _, route, parts = known
         data = route.frames.fill(parts, firing.task_id.encode(), _instant(firing.fire_time))
         return (route, data) if len(data) <= MAX_SIZE else None
 
-    def get_ready(self, entry: Entry, uid: str) -> bool:
+    def get_ready(self, entry: Entry, uid: str, render: Render) -> bool:
         """Make ahead what all messages of an entry have in common; return whether there is room for more."""
         if entry.name not in self._parts:
-            self._prepare(entry, uid)
+            self._prepare(entry, uid, render)
         return len(self._parts) < MAX_REMEMBERED
 
     def distrust(self, route: Route) -> None:
         """Send the entries of a class the plain way from now on."""
-        for name, known in self._routes.items():
+        for name, known in [*self._routes.items()]:
             if known is route:
                 self._routes[name] = None
         self._parts.clear()
 
-    def _prepare(self, entry: Entry, uid: str) -> tuple[Entry, Route, Parts] | None:
+    def _prepare(self, entry: Entry, uid: str, render: Render) -> tuple[Entry, Route, Parts] | None:
         if not self._enabled or not is_ordinary(self._app, entry):
             return None
         name = entry.task, json.dumps(entry.options, sort_keys=True)
         if name not in self._routes:
-            self._routes[name] = self._learn(entry, uid)
-        route = self._routes[name]
+            self._routes[name] = self._learn(entry, uid, render)
+        route = self._routes.get(name)
         if route is None:
             return None
         if len(self._parts) >= MAX_REMEMBERED:
@@ -147,17 +150,17 @@ class FrameTemplates:
             name=table_value(entry.name),
         )
 
-    def _learn(self, entry: Entry, uid: str) -> Route | None:
+    def _learn(self, entry: Entry, uid: str, render: Render) -> Route | None:
         """Make what an entry's class has in common, or find that it has to go the plain way."""
         try:
-            return self._proven(entry, samples(entry, uid))
+            return self._proven(entry, samples(entry, uid), render)
         except (ValueError, KeyError, TypeError, AttributeError, struct.error, FrameSyntaxError) as error:
             logger.debug("%s goes the plain way: %s", entry.name, error)
             return None
 
-    def _proven(self, entry: Entry, firings: Sequence[Firing]) -> Route:
+    def _proven(self, entry: Entry, firings: Sequence[Firing], render: Render) -> Route:
         """Render two firings; return what gives both of their messages, else raise ``ValueError``."""
-        rendered = [self._render(Job(firing, entry)) for firing in firings]
+        rendered = [render(Job(firing, entry)) for firing in firings]
         publication = rendered[0].publication
         if publication.immediate or publication.message.properties.keys() - _USUAL:
             raise ValueError("it has unusual properties")
