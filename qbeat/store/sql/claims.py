@@ -41,11 +41,16 @@ class _Standing:
     """An earlier firing waits in the outbox, and not for this replica."""
 
 
+_Advance = tuple[int, int | None, int | None, int, int | None]
+"""Cursor, next fire time, due instant, how many firings were added, and the fire time of the last one."""
+
+
 @dataclass(slots=True)
 class _Writes:
     """The rows that a batch of claims comes to."""
 
-    progress: dict[int, list[Any]] = field(default_factory=dict)
+    progress: dict[int, _Advance] = field(default_factory=dict)
+    """By the ids of the entries."""
     firings: list[list[Any]] = field(default_factory=list)
     skips: list[tuple[int, Skip]] = field(default_factory=list)
 
@@ -76,8 +81,10 @@ class Claims:
 
     def _write(self, connection: Connection, writes: _Writes, replica: str, now: int) -> None:
         if writes.progress:
-            rows = [writes.progress[key] for key in sorted(writes.progress)]
-            connection.execute(self._advance, {"advanced": json.dumps(rows)})
+            groups: dict[tuple[Any, ...], list[int]] = {}
+            for entry_id in sorted(writes.progress):
+                groups.setdefault(writes.progress[entry_id], []).append(entry_id)
+            connection.execute(self._advance, {"advanced": self._dialect.write_groups(groups)})
         if writes.firings:
             connection.execute(
                 self._add_firings, {"firings": json.dumps(writes.firings), "me": replica, "now": now}
@@ -110,15 +117,15 @@ class Claims:
 
     def _build_writes(self, dialect: Dialect) -> None:
         instant = BigInteger()
-        rows = dialect.batch(
+        rows = dialect.grouped(
             "advanced",
             {
-                "id": instant,
                 "cursor": instant,
                 "next_fire_time": instant,
                 "due_at": instant,
                 "added": Integer(),
                 "last_fire_time": instant,
+                "id": instant,
             },
         )
         self._advance = dialect.update_batch(progress, rows).values(
@@ -172,12 +179,5 @@ def _decide(claim: Claim, standing: _Standing | None, writes: _Writes, now: int)
 def _note_progress(claim: Claim, entry_id: int, last: int | None, writes: _Writes) -> None:
     added, earlier = len(claim.firings), writes.progress.get(entry_id)
     if earlier is not None:
-        added, last = added + earlier[4], earlier[5] if last is None else last
-    writes.progress[entry_id] = [
-        entry_id,
-        claim.new_cursor,
-        claim.next_fire_time,
-        claim.due_at,
-        added,
-        last,
-    ]
+        added, last = added + earlier[3], earlier[4] if last is None else last
+    writes.progress[entry_id] = claim.new_cursor, claim.next_fire_time, claim.due_at, added, last

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -17,6 +18,8 @@ from qbeat.store.base import StoreError
 
 Columns = Mapping[str, TypeEngine[Any]]
 """The columns of a batch, in the order of the values in each of its rows."""
+Groups = Mapping[tuple[Any, ...], Sequence[Any]]
+"""Rows that differ in their last value only, under what they share: so are most rows of a burst."""
 
 
 class Dialect(ABC):
@@ -36,6 +39,14 @@ class Dialect(ABC):
     def batch(self, parameter: str, columns: Columns) -> FromClause:
         """Return the rows of the JSON array of arrays that is bound to ``parameter``."""
 
+    def grouped(self, parameter: str, columns: Columns) -> FromClause:
+        """Return the rows of the groups that ``write_groups`` wrote and that are bound to ``parameter``."""
+        return self.batch(parameter, columns)
+
+    def write_groups(self, groups: Groups) -> str:
+        """Return the rows of groups as JSON, in a small part of the time that it takes to write each by itself."""
+        return f"[{', '.join(_rows_of(shared, own) for shared, own in groups.items())}]"
+
     @abstractmethod
     def insert_missing(self, table: Table) -> Insert:
         """Return an insert that leaves rows alone whose key is there already."""
@@ -44,7 +55,7 @@ class Dialect(ABC):
     def delete_batch(
         self, table: Table, batch: FromClause, keys: Collection[str], *conditions: ColumnElement[bool]
     ) -> Delete:
-        """Return a delete of the rows whose ``keys`` are in ``batch``, if ``conditions`` hold for the pair."""
+        """Return a delete of the rows whose ``keys`` are in ``batch``, where ``conditions`` hold for it."""
 
     @abstractmethod
     def now(self, connection: Connection) -> int:
@@ -71,3 +82,10 @@ class Dialect(ABC):
     def update_batch(self, table: Table, batch: FromClause) -> Update:
         """Return an update that joins ``table`` with ``batch`` by id; the values are still to be set."""
         return table.update().where(table.c.id == batch.c.id)
+
+
+def _rows_of(shared: tuple[Any, ...], own: Sequence[Any]) -> str:
+    """Return one group's rows as JSON arrays: what stands between two items is all that they share."""
+    head = json.dumps(shared)[:-1]
+    rows = json.dumps(own, separators=(f"], {head}, ", ": "))
+    return f"{head}, {rows[1:-1]}]"

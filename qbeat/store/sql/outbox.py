@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -30,10 +30,19 @@ from sqlalchemy.types import TypeEngine
 
 from qbeat.store.checks import storable
 from qbeat.store.records import Firing, Release, Settlement
-from qbeat.store.sql.dialect import Columns, Dialect
+from qbeat.store.sql.dialect import Columns, Dialect, Groups
 from qbeat.store.sql.tables import entry, history, outbox, store
 
 _KEY: Final[dict[str, TypeEngine[Any]]] = {"uid": String(), "lane": String(), "fire_time": BigInteger()}
+_SETTLED: Final[Columns] = {
+    "attempt": Integer(),
+    "lane": String(),
+    "fire_time": BigInteger(),
+    "outcome": String(),
+    "reason": Text(),
+    "published_at": BigInteger(),
+    "uid": String(),
+}
 _HISTORY: Final = (
     "fire_time",
     "entry_id",
@@ -60,10 +69,13 @@ class Outbox:
         self._build_take_over(dialect)
 
     def settle(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
-        for rows in _rounds(settlements):
-            batch = json.dumps([rows[key] for key in sorted(rows)])
-            connection.execute(self._write_history, {"settled": batch})
-            connection.execute(self._drop_settled, {"settled": batch})
+        for ended in _rounds(settlements):
+            groups = _groups(ended)
+            batch = {"settled": self._dialect.write_groups(groups)}
+            connection.execute(self._write_history, batch)
+            connection.execute(self._drop_settled, batch)
+            if any(attempt is not None for attempt, *_ in groups):
+                connection.execute(self._drop_settled_attempts, batch)
 
     def supersede(self, connection: Connection, uids: str) -> None:
         """Settle as superseded what is left of the entries whose uids a JSON array of arrays holds."""
@@ -108,16 +120,7 @@ class Outbox:
         return int(connection.execute(select(func.count()).select_from(outbox)).scalar_one())
 
     def _build_settle(self, dialect: Dialect) -> None:
-        settled = dialect.batch(
-            "settled",
-            {
-                **_KEY,
-                "attempt": Integer(),
-                "outcome": String(),
-                "reason": Text(),
-                "published_at": BigInteger(),
-            },
-        )
+        settled = dialect.grouped("settled", _SETTLED)
         self._write_history = dialect.insert_missing(history).from_select(
             _HISTORY,
             _ended(settled.c.outcome, settled.c.reason, settled.c.published_at)
@@ -125,7 +128,8 @@ class Outbox:
             # against a takeover at the same time
             .with_for_update(of=outbox),
         )
-        self._drop_settled = dialect.delete_batch(outbox, settled, [*_KEY], _same_attempt(settled))
+        self._drop_settled = dialect.delete_batch(outbox, settled, [*_KEY], settled.c.attempt.is_(None))
+        self._drop_settled_attempts = dialect.delete_batch(outbox, settled, [*_KEY, "attempt"])
         gone = dialect.batch("gone", {"uid": String()})
         ended = _ended(literal("skipped"), literal("superseded"), null())
         self._write_superseded = dialect.insert_missing(history).from_select(
@@ -190,22 +194,31 @@ class Outbox:
         )
 
 
-def _rounds(settlements: Sequence[Settlement]) -> list[dict[tuple[str, str, int], list[Any]]]:
-    """Return the rows to settle by their keys, in rounds that do not settle a firing twice.
+def _rounds(settlements: Sequence[Settlement]) -> list[dict[tuple[str, str, int], Settlement]]:
+    """Return the settlements by the keys of their firings, in rounds that do not settle a firing twice.
 
     One round is the rule. A firing has more only where a batch names it for several attempts.
     """
-    rounds: list[dict[tuple[str, str, int], list[Any]]] = []
+    rounds: list[dict[tuple[str, str, int], Settlement]] = []
     for one in settlements:
         key = one.uid, one.lane, one.fire_time
-        row = [*key, one.attempt, one.outcome, storable(one.reason), one.published_at]
-        for rows in rounds:
-            earlier = rows.setdefault(key, row)
-            if earlier is row or earlier[3] in {None, one.attempt}:
+        for ended in rounds:
+            earlier = ended.setdefault(key, one)
+            if earlier is one or earlier.attempt in {None, one.attempt}:
                 break  # placed, or too late
         else:
-            rounds.append({key: row})
+            rounds.append({key: one})
     return rounds
+
+
+def _groups(ended: Mapping[tuple[str, str, int], Settlement]) -> Groups:
+    """Return the rows of ``_SETTLED``, their uids under all else."""
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for key in sorted(ended):
+        uid, fire_time, lane, outcome, published_at, reason, attempt = ended[key]
+        shared = attempt, lane, fire_time, outcome, storable(reason), published_at
+        groups.setdefault(shared, []).append(uid)
+    return groups
 
 
 def _same_attempt(batch: FromClause) -> ColumnElement[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import time
@@ -14,8 +15,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    String,
     Table,
-    and_,
     bindparam,
     create_engine,
     event,
@@ -24,15 +25,17 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    type_coerce,
 )
 from sqlalchemy.dialects import sqlite as sa_sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.dml import Delete, Insert
+from sqlalchemy.types import TypeEngine
 
 from qbeat.store.base import StoreError, StoreUnusable
-from qbeat.store.sql.dialect import Columns, Dialect
+from qbeat.store.sql.dialect import Columns, Dialect, Groups
 from qbeat.store.sql.sqlite_file import APPLICATION_ID, check_file, explain, file_uri
 
 BUSY_TIMEOUT: Final = 5.0
@@ -64,11 +67,24 @@ class Sqlite(Dialect):
 
     def batch(self, parameter: str, columns: Columns) -> FromClause:
         each = func.json_each(bindparam(parameter)).table_valued("value", name=f"{parameter}_json")
-        cells = (
-            func.json_extract(each.c.value, literal_column(f"'$[{place}]'"), type_=kind).label(name)
-            for place, (name, kind) in enumerate(columns.items())
-        )
+        cells = (_cell(each, place, kind).label(name) for place, (name, kind) in enumerate(columns.items()))
         return select(*cells).subquery(parameter)
+
+    def grouped(self, parameter: str, columns: Columns) -> FromClause:
+        *shared, own = columns
+        each = func.json_each(bindparam(parameter)).table_valued("value", name=f"{parameter}_json")
+        cells = [_cell(each, place, columns[name]).label(name) for place, name in enumerate(shared)]
+        rows = _cell(each, len(shared), String()).label("rows")
+        # The limit is none, but has SQLite take a group apart once, and not for each of its rows.
+        group = select(*cells, rows).limit(-1).subquery(f"{parameter}_group")
+        one = func.json_each(group.c.rows).table_valued(
+            "value", name=f"{parameter}_own", joins_implicitly=True
+        )
+        value = type_coerce(one.c.value, columns[own]).label(own)
+        return select(*(group.c[name] for name in shared), value).select_from(group, one).subquery(parameter)
+
+    def write_groups(self, groups: Groups) -> str:
+        return json.dumps([[*shared, own] for shared, own in groups.items()])
 
     def insert_missing(self, table: Table) -> Insert:
         return sa_sqlite.insert(table).prefix_with("OR IGNORE")
@@ -76,10 +92,7 @@ class Sqlite(Dialect):
     def delete_batch(
         self, table: Table, batch: FromClause, keys: Collection[str], *conditions: ColumnElement[bool]
     ) -> Delete:
-        wanted = select(*(batch.c[key] for key in keys))
-        if conditions:
-            pairs = (table.c[key] == batch.c[key] for key in keys)
-            wanted = wanted.join_from(batch, table, and_(*pairs, *conditions)).correlate(None)
+        wanted = select(*(batch.c[key] for key in keys)).where(*conditions)
         return table.delete().where(tuple_(*(table.c[key] for key in keys)).in_(wanted))
 
     def now(self, connection: Connection) -> int:  # noqa: ARG002 - SQLite has no clock of its own
@@ -146,6 +159,11 @@ PRAGMAS: Final = (
     f"PRAGMA cache_size = -{_CACHE_KIB}",
     f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",
 )
+
+
+def _cell(each: FromClause, place: int, kind: TypeEngine[Any]) -> ColumnElement[Any]:
+    """Return a value of a JSON array by its place."""
+    return func.json_extract(each.c.value, literal_column(f"'$[{place}]'"), type_=kind)
 
 
 def _system_clock() -> int:
