@@ -253,14 +253,13 @@ class Dispatcher:
             self.check_outbox_now()
 
     def _take_in(self, results: Iterable[Result]) -> None:
+        exactly_once = self._publisher.exactly_once
         for result in map(self._counted, results):
-            self._forget(result.job.firing.uid)
-            tracked = self._roster.get(result.job.firing.uid)
-            ending = conclude(
-                result,
-                next_due=tracked.due_at if tracked else None,
-                exactly_once=self._publisher.exactly_once,
-            )
+            uid = result.job.firing.uid
+            self._forget(uid)
+            tracked = self._roster.get(uid)
+            next_due = tracked.due_at if tracked else None
+            ending = conclude(result, next_due=next_due, exactly_once=exactly_once)
             self._note(ending)
             _log(result, final=isinstance(ending, Settlement))
             if isinstance(ending, Release) and result.verdict is not Verdict.FAILED:
@@ -268,12 +267,14 @@ class Dispatcher:
 
     def _forget(self, uid: str) -> None:
         """Note that one firing of the entry is no longer being published."""
-        self._publishing[uid] -= 1
-        if not self._publishing[uid]:
-            del self._publishing[uid]
+        left = self._publishing.pop(uid) - 1
+        if left:
+            self._publishing[uid] = left
 
     def _counted(self, result: Result) -> Result:
         """Return the result with the attempt that the store counts, so that it takes the firing back."""
+        if not self._attempts:
+            return result
         firing = result.job.firing
         attempt = self._attempts.pop(_key(firing), firing.attempt)
         if attempt == firing.attempt:
