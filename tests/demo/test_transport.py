@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator
 from multiprocessing.queues import Queue as ResultQueue
 from multiprocessing.synchronize import Event
@@ -14,6 +15,8 @@ import pytest
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import ChannelError
+
+from qbeat.beat.demo.folder import MessageFolder
 
 processes = multiprocessing.get_context("spawn")
 PUBLISHERS, MESSAGES = 4, 150
@@ -86,6 +89,20 @@ def test_one_consumer_gets_each_publishers_messages_in_order(tmp_path: Path) -> 
     [received] = exchange_numbers(tmp_path / "broker", consumers=1)
     for publisher in range(PUBLISHERS):
         assert [n for p, n in received if p == publisher] == list(range(MESSAGES))
+
+
+def test_a_listing_that_misses_an_older_message_does_not_let_a_newer_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, listdir = MessageFolder(tmp_path), os.listdir
+    folder.create_queue("work")
+    folder.put("work", b"older")
+    folder.put("work", b"newer")
+    older, newer = folder.names("work")
+    # What listings find while the two come, in turn.
+    turns = [[], [newer], [newer], [older, newer], [older], [older, newer]]
+    monkeypatch.setattr(os, "listdir", lambda path: turns.pop(0) if path.name == "=work" else listdir(path))
+    assert [folder.names("work") for _ in range(3)] == [[], [older, newer], [older]]
 
 
 def test_a_message_that_is_not_acknowledged_comes_back_when_the_connection_closes(tmp_path: Path) -> None:

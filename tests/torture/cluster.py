@@ -70,6 +70,10 @@ class Cluster:
         """How long it has run."""
         return time.monotonic() - self._since
 
+    def pids(self) -> set[int]:
+        """The processes that run as replicas now."""
+        return {replica.process.pid for replica in self.replicas}
+
     def revive(self) -> None:
         """Start again what found no store when it started and said so, as a service manager would."""
         for replica in self.replicas:

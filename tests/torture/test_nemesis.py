@@ -180,7 +180,7 @@ def battle(folder: Path, ground: Ground, count: int) -> None:
     replicas = [Replica(number, folder, ground.replicas_store, steppable=True) for number in range(count)]
     with Cluster(replicas, random.Random(SEED), own_clocks=ground.own_clocks) as cluster:
         cluster.strike({**cluster.faults(), **ground.faults(cluster)}, faults_wanted(6))
-        cluster.rest(lambda: came_to_rest(ground.store))
+        cluster.rest(lambda: came_to_rest(ground.store, cluster.pids()))
         assert cluster.stop() == [0] * count
     ledger, sent = Ledger(ground.store), ground.sent()
     tell(cluster, ledger, sent)
@@ -199,9 +199,11 @@ def tell(cluster: Cluster, ledger: Ledger, sent: list[Message]) -> None:
     print(f"{len(sent) - len({message.task_id for message in sent})} of them second copies", flush=True)
 
 
-def came_to_rest(url: str) -> bool:
-    """Whether firings are going out again and none of those before is left in the outbox."""
+def came_to_rest(url: str, pids: set[int]) -> bool:
+    """Whether these processes all live, firings go out again and none of those before is left in the outbox."""
     with open_store(url, create=False) as store:
+        if not pids <= {replica.pid for replica in store.replicas()}:
+            return False  # one that is still starting does not know yet how to be stopped
         now = store.now()
         recent = list(store.history(since=now - 4 * SECOND, until=now - 2 * SECOND))
         if len(recent) < 8 or not store.unsettled():

@@ -59,12 +59,16 @@ class MessageFolder:
         self._write(self._queue(queue) / self._next_name(), message)
 
     def names(self, queue: str) -> list[str]:
-        """Return the names of the waiting messages, oldest first."""
-        try:
-            found = os.listdir(self._queue(queue))  # noqa: PTH208 - a Path for each name would cost more than the listing
-        except FileNotFoundError:
-            return []
-        return sorted(name for name in found if not name.startswith("."))
+        """Return the names of the waiting messages, oldest first.
+
+        What is put there meanwhile may miss, but none is returned before an older one of its publisher: a listing
+        is no snapshot, it may have the newer one and not the older. What was put before anything that one listing
+        has is in the next.
+        """
+        newest: dict[str, str] = {}
+        for name in self._listing(queue):
+            newest[_publisher_of(name)] = max(name, newest.get(_publisher_of(name), ""))
+        return sorted(name for name in self._listing(queue) if name <= newest.get(_publisher_of(name), ""))
 
     def has_queue(self, queue: str) -> bool:
         """Say whether the queue has been made."""
@@ -136,6 +140,13 @@ class MessageFolder:
         return [binding for _, binding in _read_bindings(self._root / "bindings" / _quoted(exchange))]
 
     # The file system
+
+    def _listing(self, queue: str) -> list[str]:
+        try:
+            found = os.listdir(self._queue(queue))  # noqa: PTH208 - a Path for each name would cost more than the listing
+        except FileNotFoundError:
+            return []
+        return [name for name in found if not name.startswith(".")]
 
     def _queue(self, queue: str) -> Path:
         return self._root / "queues" / _quoted(queue)
@@ -211,6 +222,10 @@ def open_folder(root: Path) -> MessageFolder:
     if key not in _folders:
         _folders[key] = MessageFolder(key[1])
     return _folders[key]
+
+
+def _publisher_of(name: str) -> str:
+    return name.rpartition("-")[2]
 
 
 def _quoted(name: str) -> str:
