@@ -46,6 +46,7 @@ def test_the_entry_point_leads_to_the_class(plugged: Plugged) -> None:
 
 def test_built_lazily_it_tells_the_banner_and_touches_nothing(plugged: Plugged, tmp_path: Path) -> None:
     plugged.declares("a", 60)
+    gc.collect()  # what tests before have left open must not go in between
     before = set(Path("/proc/self/fd").iterdir())
     scheduler = plugged.scheduler(lazy=True)
     assert scheduler.info == f"    . store -> {plugged.store}"
@@ -53,7 +54,7 @@ def test_built_lazily_it_tells_the_banner_and_touches_nothing(plugged: Plugged, 
     assert scheduler.schedule == {}
     scheduler.close()
     assert list(tmp_path.iterdir()) == []
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
 def test_built_for_real_it_opens_its_store_with_the_first_tick(plugged: Plugged, tmp_path: Path) -> None:
