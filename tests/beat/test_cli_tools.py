@@ -164,10 +164,11 @@ def test_history_prints_an_object_a_line_for_programs(tool: Tool) -> None:
     }
 
 
-def test_history_is_in_the_order_of_fire_times(tool: Tool) -> None:
-    times = [json.loads(line)["fire_time"] for line in tool("history", "--json").splitlines()]
-    assert times == sorted(times)
-    assert len(times) == 6
+def test_history_is_in_the_order_of_fire_times_and_names(tool: Tool) -> None:
+    rows = [json.loads(line) for line in tool("history", "--json").splitlines()]
+    places = [(row["fire_time"], row["entry"]) for row in rows]
+    assert places == sorted(places)
+    assert len(places) == 6
 
 
 def test_history_of_some_entries_is_of_those(tool: Tool) -> None:
@@ -186,7 +187,8 @@ def test_history_can_be_cut_to_the_latest(tool: Tool) -> None:
 def test_history_prints_a_table_for_people(tool: Tool) -> None:
     heading, *rows = tool("history").splitlines()
     assert heading.split() == ["FIRE", "TIME", "ENTRY", "OUTCOME", "LATE", "TASK", "ID"]
-    assert "coalesced" in rows[2]
+    assert [row.split()[1] for row in rows] == ["quick", "quick", "broken", "quick", "quick", "quick"]
+    assert "coalesced" in rows[3]
 
 
 # --- which store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import click
@@ -24,7 +25,9 @@ def command(
 
     with tool_store(store, **options) as opened:
         records = list(opened.history(entries=entries or None, newest_first=True, limit=count))
-    rows = [history_object(record) for record in reversed(records)]
+    # Stores order what falls together by ids, which are drawn at random.
+    records.sort(key=attrgetter("fire_time", "entry", "lane"))
+    rows = [history_object(record) for record in records]
     if as_json:
         print_json_lines(rows)
         return
