@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from qbeat.store import open_store
 from qbeat.store.base import StoreUnusable
-from qbeat.store.sql import migrations
+from qbeat.store.sql import entries, migrations
 from qbeat.store.sql.migrations import VERSION, Step
 from qbeat.store.sql.sqlite_file import APPLICATION_ID
 from tests.store.making import create, entry, read, replica
@@ -177,7 +177,21 @@ def test_a_row_that_cannot_be_read_is_left_out_logged_and_kept(
                 "UPDATE qbeat_progress SET cursor = 'x' WHERE id = (SELECT id FROM qbeat_entry WHERE name = 'd')"
             )
         assert [record.name for record in store.entries()] == ["c", "e"]
+        assert [record.name for record in store.scan()] == ["c", "e"]
         assert [record.name for record in store.overdue(2**60, 10)] == ["c", "e"]
         assert [name in caplog.text for name in ("'a'", "'b'", "'c'", "'d'")] == [True, True, False, True]
         with closing(sqlite3.connect(path)) as raw:
             assert raw.execute("SELECT count(*) FROM qbeat_entry").fetchone() == (5,)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_a_scan_goes_on_after_a_page_that_cannot_be_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(entries, "SCAN_PAGE", 2)
+    with open_store(str(path)) as store:
+        for name in "abcde":  # one by one, for in a batch their ids are in no order
+            create(store, entry(name))
+        with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+            raw.execute("UPDATE qbeat_entry SET schedule = '{torn' WHERE id <= ?", (count,))
+        assert [record.name for record in store.scan()] == list("abcde"[count:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -33,6 +33,9 @@ from qbeat.store.sql.history import History
 from qbeat.store.sql.outbox import Outbox
 from qbeat.store.sql.tables import entry, history, progress, removed, store
 
+SCAN_PAGE: Final = 1_000
+"""How many rows a scan reads at once."""
+
 
 class Entries:
     """The statements about entries, built once."""
@@ -55,6 +58,13 @@ class Entries:
         return sorted(
             readable(connection.execute(statement, parameters).all()), key=lambda record: record.name
         )
+
+    def page(self, connection: Connection, after: int) -> tuple[list[EntryRecord], int | None]:
+        """Return the entries of the next rows after an id, and the last id; ``None`` if there are no more rows."""
+        rows = connection.execute(self._read_page, {"after": after, "size": SCAN_PAGE}).all()
+        # Counted are the rows: some may be left out of the records.
+        last = rows[-1].id if len(rows) == SCAN_PAGE else None
+        return readable(row[:-1] for row in rows), last
 
     def overdue(self, connection: Connection, before: int, limit: int) -> list[EntryRecord]:
         found = connection.execute(self._overdue, {"before": before, "longest": limit})
@@ -98,6 +108,12 @@ class Entries:
         self._read_all = base
         self._read_changed = base.where(entry.c.change_number > bindparam("changed_after"))
         self._read_named = self._read_changed.where(entry.c.name.in_(select(wanted.c.name)))
+        self._read_page = (
+            base.add_columns(entry.c.id)
+            .where(entry.c.id > bindparam("after"))
+            .order_by(entry.c.id)
+            .limit(bindparam("size"))
+        )
         self._overdue = (
             joined(null())
             .where(progress.c.retired_at.is_(None), progress.c.due_at <= bindparam("before"))

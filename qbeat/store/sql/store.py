@@ -73,6 +73,13 @@ class SqlStore(Store):
     def entries(self, names: Collection[str] | None = None, *, changed_after: int = 0) -> list[EntryRecord]:
         return self._read(lambda connection: self._entries.read(connection, names, changed_after))
 
+    def scan(self) -> Iterator[EntryRecord]:
+        """Yield all entries in the order of their ids; no connection is held while the caller looks at them."""
+        after: int | None = 0
+        while after is not None:
+            page, after = self._read(partial(self._entries.page, after=after))
+            yield from page
+
     def save(self, changes: Sequence[Change]) -> list[bool]:
         check_changes(changes)
         return self._write(lambda connection: self._entries.save(connection, changes))
