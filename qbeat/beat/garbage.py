@@ -7,8 +7,12 @@ from typing import Final
 
 YOUNG: Final = 20_000
 """New containers after which the youngest are looked through: some milliseconds' worth of firings."""
-MIDDLE, OLD = 20, 20
+MIDDLE: Final = 20
+"""Collections of the youngest for each one of the middle generation."""
+OLD: Final = 20
+"""Collections of the middle generation for each full one, once all is loaded."""
 LOADING: Final = 200_000
+"""What takes the place of ``YOUNG``, and of ``OLD``, while nearly all that is made stays."""
 
 
 def hold_collector() -> None:
@@ -20,8 +24,8 @@ def calm_collector() -> None:
     """Have the collector leave alone what is there now, and look less often at what comes.
 
     Otherwise each full collection goes through all entries, for a quarter of a second with a million of them,
-    and finds nothing: a loop that fires on time cannot wait for that.
+    and finds nothing: a loop that fires on time cannot wait for that, not even once, so what little garbage
+    a start has left stays.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)

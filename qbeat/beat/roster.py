@@ -52,13 +52,22 @@ class Roster:
         """Return what is known of an entry, ``None`` if it is not this replica's to fire."""
         return self._tracked.get(uid)
 
-    def reset(self, records: Iterable[EntryRecord]) -> None:
-        """Forget everything, and follow these entries."""
+    def clear(self) -> None:
+        """Forget everything."""
         self._tracked.clear()
         self._timeline = Timeline()
-        for record in records:
-            self._follow_one(record)
-        # In this order those that are due together are claimed: a store finds neighbours faster than strangers.
+
+    def load(self, records: Iterable[EntryRecord]) -> int:
+        """Take in entries of which some may have been read again, and moved, since; return how many came."""
+        count = 0
+        for count, record in enumerate(records, 1):  # noqa: B007 - it is how many there were
+            known = self._tracked.get(record.uid)
+            if known is None or record.revision > known.revision:
+                self._follow_one(record)
+        return count
+
+    def sort(self) -> None:
+        """Order those that are due together, so that a store finds neighbours: it is faster than strangers."""
         self._timeline.sort()
 
     def follow(self, records: Iterable[EntryRecord]) -> list[Tracked]:

@@ -3,12 +3,13 @@
 A tick, in order:
 
 1. tell the store that this replica lives, learn what others have changed, and which share is this one's;
+   after a start, declare and read some of the entries, until all are;
 2. collect what became of the firings that are being published;
 3. take the due entries from the timeline, decide, and claim them, settling the collected ones on the way;
 4. publish what was won; read again what was lost to another replica;
 5. sweep up overdue entries that another replica should have fired, or this one's own timeline has missed;
 6. publish from the outbox what crashed or broken replicas left there;
-7. prune the history a little, if nothing is due;
+7. if nothing is due, prune the history a little and make some messages ready for their first firing;
 8. say when the next tick has something to do.
 
 No step waits for a broker, and none costs more because entries exist that are not due.
@@ -19,13 +20,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from qbeat.beat.claiming import Claimer
 from qbeat.beat.clock import Clock
 from qbeat.beat.dispatcher import Dispatcher
-from qbeat.beat.entries import Entry, generation_of
+from qbeat.beat.entries import Entry
 from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.holding import Holder
 from qbeat.beat.publishing.base import Publisher
@@ -51,6 +53,16 @@ BURST: Final = 0.2
 """Seconds for which one tick goes on to claim batches, before it looks after everything else."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A load that is under way."""
+
+    records: Iterator[EntryRecord]
+    """What is still to be declared and read."""
+    writes_before: int
+    """What the registry had written when it began."""
+
+
 class Scheduler:
     """Fires the entries of one replica. Single-threaded: ``tick`` and ``stop`` are called by one thread."""
 
@@ -67,6 +79,7 @@ class Scheduler:
         fusion: Fusion | None = None,
         observer: Observer = SILENT,
         keep: Keep | None = None,
+        load_batch: int = BATCH,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -75,7 +88,8 @@ class Scheduler:
         self._time = time or StoreTime(store, clock)
         self._observer = observer
         self._holder = Holder(replica.id)
-        self._registry = Registry(store, entries, generation_of(entries.values()))
+        self._load_batch = load_batch
+        self._registry = Registry(store, entries, replica.generation)
         self._shares = Shares(replica.id)
         self._roster = Roster(entries, self._shares)
         self._dispatcher = Dispatcher(
@@ -101,7 +115,8 @@ class Scheduler:
         self._warmup = Warmup(fusion, self._roster, clock)
         self._retention = Retention(store, keep or Keep(), clock, self._time.now)
         self._declared = False
-        self._loaded = False
+        self._loading: Loading | None = None
+        self._is_lost = True
         self._change = 0
         self._live: frozenset[str] = frozenset()
         self._next_heartbeat = 0.0
@@ -120,7 +135,7 @@ class Scheduler:
         try:
             return self._tick()
         except Exception:
-            self._loaded = False
+            self._is_lost = True
             self._holder.renew()
             raise
 
@@ -135,6 +150,11 @@ class Scheduler:
     def waits_for_broker(self) -> bool:
         """Whether nothing is claimed because the broker is away, or still has too much to answer for."""
         return not (self._dispatcher.ready and self._dispatcher.room)
+
+    @property
+    def has_loaded(self) -> bool:
+        """Whether all entries are read; until then it fires those that are."""
+        return self._loading is None and not self._is_lost
 
     def outlook(self) -> tuple[int, int | None]:
         """Return how many entries this replica may fire, and when the next one of its share is due."""
@@ -152,10 +172,12 @@ class Scheduler:
             self._store.leave(name)
 
     def _tick(self) -> float:
-        if not self._loaded:
-            self._load()
+        if self._is_lost:
+            self._begin_loading(self._beat())
         elif self._clock.monotonic() >= self._next_heartbeat:
             self._follow(self._beat())
+        if self._loading is not None:
+            self._load_some(self._loading)
         self._dispatcher.collect()
         if self._dispatcher.ready:
             self._fire_due()
@@ -189,37 +211,47 @@ class Scheduler:
         if told is None or abs(offset - told) >= OFFSET_STEP:
             self._replica = replace(self._replica, details={**details, "clock_offset_ms": offset})
 
-    def _load(self) -> None:
-        """Declare this replica's entries, once, and read the state of all."""
-        pulse = self._beat()
-        self._live = generations(pulse)
+    def _begin_loading(self, pulse: Pulse) -> None:
+        """Forget everything, and begin to declare this replica's entries, once, and to read the state of all."""
+        self._live, self._change = generations(pulse), pulse.change
         self._shares.follow(pulse, silent_after=self._timings.silent_after)
+        self._roster.clear()
         reconcile = self._registry.adopt if self._declared else self._registry.declare
-        wrote = self._registry.writes
-        self._roster.reset(reconcile(self._store.scan(), self._live, self._time.now()))
+        records = reconcile(self._store.scan(), self._live, self._time.now())
+        self._loading = Loading(records, self._registry.writes)
+        self._is_lost = False
+        self._plan_heartbeat()
+
+    def _load_some(self, loading: Loading) -> None:
+        """Go on with the load, for no longer than what falls due meanwhile can wait."""
+        if self._roster.load(islice(loading.records, self._load_batch)) == self._load_batch:
+            return
+        self._loading = None
+        self._declared = True
+        self._roster.sort()
         self._warmup.restart()
         if not self._claimer.publishes:
             self._dispatcher.get_ready()
-        # What others have written since the heartbeat is read again with the next one.
-        self._change = pulse.change
-        own = self._registry.writes - wrote
-        if own and self._beat().change == pulse.change + own:
+        # What others have written since the load began is read again with the next heartbeat.
+        own = self._registry.writes - loading.writes_before
+        if own and self._beat().change == self._change + own:
             self._change += own
-        self._declared = self._loaded = True
-        self._plan_heartbeat()
 
     def _follow(self, pulse: Pulse) -> None:
         """Take in what other replicas have changed since the last heartbeat."""
-        live = generations(pulse)
-        changed = self._store.entries(changed_after=self._change) if pulse.change != self._change else []
         if self._shares.follow(pulse, silent_after=self._timings.silent_after):
             self._roster.divide()
+        if self._loading is None:
+            self._take_in_changes(pulse)
+        self._plan_heartbeat()
+
+    def _take_in_changes(self, pulse: Pulse) -> None:
+        live = generations(pulse)
+        changed = self._store.entries(changed_after=self._change) if pulse.change != self._change else []
         self._roster.follow(changed)
         if not live >= self._live or self._registry.is_concerned(changed, live):
             self._roster.follow(self._registry.adopt(self._store.scan(), live, self._time.now()))
-        self._live = live
-        self._change = pulse.change
-        self._plan_heartbeat()
+        self._live, self._change = live, pulse.change
 
     def _plan_heartbeat(self) -> None:
         timings = self._timings
@@ -284,6 +316,8 @@ class Scheduler:
 
     def _wait(self) -> float:
         """Return the seconds until there may be something to do; zero while entries are due."""
+        if self._loading is not None:
+            return 0.0
         monotonic = self._clock.monotonic()
         waits = [self._timings.max_wait, self._next_heartbeat - monotonic, self._retention.wait()]
         waits += self._dispatcher.waits()

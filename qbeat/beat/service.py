@@ -165,9 +165,11 @@ class Service:
     def _note_turn(self) -> None:
         """Tell whoever watches how the turn went."""
         vitals = self._vitals
-        if not vitals.has_loaded and not self._is_guest:  # a guest's process is not its own to tune
-            calm_collector()
-        vitals.has_loaded, vitals.store_trouble = True, None
+        if not vitals.has_loaded and self.scheduler.has_loaded:
+            vitals.has_loaded = True
+            if not self._is_guest:  # a guest's process is not its own to tune
+                calm_collector()
+        vitals.store_trouble = None
         vitals.waits_for_broker = self.scheduler.waits_for_broker
         vitals.entries = self.scheduler.outlook()[0]
         self._notifier.turned(self._status)
@@ -176,7 +178,8 @@ class Service:
         entries, next_due = self.scheduler.outlook()
         upcoming = "nothing to come" if next_due is None else f"next firing {iso(next_due)}"
         waiting = "; waiting for the broker" if self.scheduler.waits_for_broker else ""
-        return f"{entries} entries, {upcoming}{waiting}"
+        loading = "" if self.scheduler.has_loaded else "; still loading"
+        return f"{entries} entries, {upcoming}{waiting}{loading}"
 
     def obey_signals(self) -> None:
         """Stop on SIGTERM and SIGINT; a second one of them ends the process at once."""

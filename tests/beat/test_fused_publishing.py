@@ -229,7 +229,7 @@ def test_what_a_lull_has_made_ready_needs_no_broker_any_more(
     with closing(Fusion(app, PlainScheduler(app))) as fusion, closing(SystemClock()) as clock:
         feed = entries_of(app)["feed"]
         roster = Roster({"feed": feed}, Shares("me"))
-        roster.reset([record_of(feed)])
+        roster.load([record_of(feed)])
         warmup = Warmup(fusion, roster, clock)
         warmup.restart()
         warmup.work(lull=LULL / 2)

@@ -228,8 +228,8 @@ def test_replicas_that_start_at_the_same_time_agree(world: World) -> None:
 
 
 def test_more_entries_than_a_store_takes_at_once_are_written_in_batches(world: World) -> None:
-    world.start(*(entry(f"e{number}", 3600) for number in range(2500))).tick()
+    world.start(*(entry(f"e{number}", 3600) for number in range(2500))).load()
     assert len(running(world)) == 2500
     world.replicas[-1].stop()
-    world.start().tick()
+    world.start().load()
     assert running(world) == {}

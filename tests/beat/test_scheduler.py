@@ -40,6 +40,70 @@ def seconds(times: list[int]) -> list[float]:
     return [(time - START) / SECOND for time in times]
 
 
+# --- while it loads
+
+
+def hourly(count: int) -> list[Entry]:
+    return [entry(f"hourly-{number}", 3600) for number in range(count)]
+
+
+def test_an_entry_fires_while_later_ones_are_still_declared(world: World) -> None:
+    replica = world.start(entry("due", 10, last_run_at=START - 11 * SECOND), *hourly(5), load_batch=2)
+    replica.tick()
+    assert seconds(world.broker.fire_times("due")) == [-1]
+    assert not replica.scheduler.has_loaded
+    replica.load()
+    assert len(replica.scheduler.progress()) == 6
+
+
+def test_what_is_overdue_at_a_start_fires_before_all_is_read(world: World) -> None:
+    entries = [*hourly(50), entry("late", 10)]
+    world.start(*entries).load()
+    world.replicas[0].stop()
+    world.clock.advance(15)
+    replica = world.start(*entries, load_batch=2)
+    replica.tick()
+    assert seconds(world.broker.fire_times("late")) == [10]
+    assert replica.load() == 25
+    world.run(10)
+    assert seconds(world.broker.fire_times("late")) == [10, 20]
+    assert len(replica.scheduler.progress()) == 51
+
+
+def test_a_replica_lives_while_it_loads(world: World) -> None:
+    entries = hourly(20)
+    loading = world.start(*entries, load_batch=1)
+    for _ in entries:
+        loading.tick()
+        world.clock.advance(1.0)
+        [seen] = world.store.replicas()
+        assert seen.heartbeat_at >= world.now - 1.1 * SECOND
+
+
+def test_what_others_change_during_a_load_is_heeded(world: World) -> None:
+    old, new = entry("a", 10), entry("a", 10, options={"queue": "new"})
+    loading = world.start(old, *hourly(20), load_batch=1)
+    loading.tick()
+    other = world.start(new, *hourly(20))
+    other.load()
+    world.run(12)
+    assert loading.scheduler.has_loaded
+    assert [job.entry.options for job in world.broker.jobs] == [{"queue": "new"}]
+
+
+def test_a_load_that_loses_the_store_begins_anew(world: World) -> None:
+    replica = world.start(entry("a", 10), *hourly(20), load_batch=1)
+    replica.tick()
+    flaky(world).away = True
+    world.clock.advance(1.0)
+    replica.tick()
+    assert replica.store_was_away == 1
+    flaky(world).away = False
+    world.run(15)
+    assert seconds(world.broker.fire_times("a")) == [10]
+    assert len(replica.scheduler.progress()) == 21
+
+
 # --- on time
 
 
@@ -632,7 +696,7 @@ events = st.lists(
 def test_whatever_happens_every_fire_time_ends_once_and_has_one_id(script: list[tuple[str, object]]) -> None:
     world = World()
     entries = [entry("a", 2), entry("b", 3, catch_up="all"), entry("c", 5, catch_up="skip")]
-    world.start(*entries)
+    world.start(*entries, load_batch=1)
     world.run(1)
     for verb, value in script:
         _play(world, entries, verb, value)
@@ -664,7 +728,7 @@ def _play(world: World, entries: Sequence[Entry], verb: str, value: object) -> N
         case "jump", int(by):
             world.clock.jump(world.now + by * SECOND)
         case "start", _ if len(world.replicas) < 6:
-            world.start(*entries)
+            world.start(*entries, load_batch=1)
         case _, int(index) if index < len(living):
             replica = living[index]
             if verb == "hold":

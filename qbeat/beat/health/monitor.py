@@ -88,7 +88,7 @@ class Monitor:
         vitals, watchdog = self._vitals, self._watchdog
         found = []
         if not vitals.has_loaded:
-            found.append("the loop has not turned yet")
+            found.append("its entries are still being loaded")
         trouble = vitals.store_trouble or (watchdog and watchdog.store_trouble)
         if trouble:
             found.append(f"the store: {trouble}")

@@ -15,7 +15,7 @@ class Vitals:
     turned_at_time: float = 0.0
     """By the wall clock, in seconds since the epoch; 0 before the first turn."""
     has_loaded: bool = False
-    """Whether a turn has found app and store as they should be."""
+    """Whether all entries of app and store are loaded."""
     store_trouble: str | None = None
     """Why the last turn could not reach the store."""
     waits_for_broker: bool = True
