@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from celery import Celery
 from celery.app import backends
@@ -19,7 +18,7 @@ from qbeat.beat.celery_schedules import compile_schedule
 from qbeat.beat.declarations import Declaration, watched
 from qbeat.beat.entries import NOTHING, Entry, digest, printable, without_addresses
 from qbeat.beat.errors import DeclarationError
-from qbeat.beat.policies import PolicyError, read_policies
+from qbeat.beat.policies import DEFAULTS, Policies, PolicyError, read_policies
 from qbeat.beat.publishing import canvas
 from qbeat.schedules import ScheduleError
 from qbeat.schedules.base import to_us
@@ -31,7 +30,7 @@ MAX_NAME: Final = 400
 """Characters; what a store can hold with room for what is added to tell entries apart."""
 
 _KEYS: Final = ("task", "schedule", "args", "kwargs", "options", "relative", "last_run_at", "total_run_count")
-_IGNORED_KEYS: Final = ("name", "app")
+_ALLOWED_KEYS: Final = frozenset({*_KEYS, "name", "app"})
 _HINTS: Final = {
     "enabled": "take the entry out, or pause it",
     "queue": "options such as queue belong in 'options'",
@@ -42,8 +41,7 @@ _HINTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One entry as declared, before it is checked."""
 
     name: str
@@ -86,25 +84,39 @@ def _items(app: Celery, problems: list[str]) -> Iterator[Item]:
         declared.setdefault(declaration.key, []).append(declaration)
     groups: dict[Any, list[Item]] = {}
     for name, entry in schedule.items():
-        items = [
-            Item(_stable(known), known.entry, known.where) if known else Item(name, other, "beat_schedule")
-            for known, other in _claimants(name, entry, declared.get(name, []), seen.replaced)
-        ]
-        named = [item for item in items if item.where == "beat_schedule" or _is_named(item, declared[name])]
-        if len(named) > 1:
-            places = " and at ".join(dict.fromkeys(item.where for item in named))
-            problems.append(f"entry {name!r} is declared more than once, at {places}; give each its own name")
-            continue
-        for item in items:
+        for item in _items_of(name, entry, declared.get(name, ()), seen.replaced, problems):
             groups.setdefault(item.name, []).append(item)
     for items in groups.values():
-        yield from _with_own_names(items)
+        yield from items if len(items) == 1 else _with_own_names(items)
     if CLEANUP not in schedule and _wants_cleanup(app):
         yield Item(CLEANUP, _cleanup_entry(), "Celery's default")
 
 
+def _items_of(
+    name: str,
+    entry: Any,
+    declarations: Sequence[Declaration],
+    replaced: Mapping[str, Any],
+    problems: list[str],
+) -> Sequence[Item]:
+    """Return what stands under one name of ``beat_schedule``; nothing if that name was given more than once."""
+    if not declarations and name not in replaced:
+        return (Item(name, entry, "beat_schedule"),)
+    items = [
+        Item(_stable(known), known.entry, known.where) if known else Item(name, other, "beat_schedule")
+        for known, other in _claimants(name, entry, declarations, replaced)
+    ]
+    if len(items) > 1:
+        named = [item for item in items if item.where == "beat_schedule" or _is_named(item, declarations)]
+        if len(named) > 1:
+            places = " and at ".join(dict.fromkeys(item.where for item in named))
+            problems.append(f"entry {name!r} is declared more than once, at {places}; give each its own name")
+            return ()
+    return items
+
+
 def _claimants(
-    name: str, entry: Any, declarations: list[Declaration], replaced: Mapping[str, Any]
+    name: str, entry: Any, declarations: Sequence[Declaration], replaced: Mapping[str, Any]
 ) -> list[tuple[Declaration | None, Any]]:
     """Return all that was declared under one name, in order, each once: (declaration or None, entry)."""
     found: list[tuple[Declaration | None, Any]] = []
@@ -131,7 +143,7 @@ def _stable(declaration: Declaration) -> str:
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME // 2]}… [{digest(name)[:8]}]"
 
 
-def _is_named(item: Item, declarations: list[Declaration]) -> bool:
+def _is_named(item: Item, declarations: Sequence[Declaration]) -> bool:
     return any(known.named and known.entry is item.declared for known in declarations)
 
 
@@ -189,20 +201,15 @@ def _entry(app: Celery, item: Item, timezone: str) -> Entry:
     declared = _as_mapping(item.declared)
     _check_name(item.name)
     _check_keys(declared)
-    options = _options(declared)
-    policies = read_policies(options.pop("qbeat", None))
+    options, policies = _options(item.name, declared)
     timezone = policies.timezone or timezone
     schedule = declared.get("schedule")
-    if isinstance(schedule, BaseSchedule):
-        schedule.app = app
+    own_schedule = schedule if isinstance(schedule, BaseSchedule) else None
+    if own_schedule is not None:
+        own_schedule.app = app
     task = _task_name(declared)
     args = tuple(_checked(declared, "args", (list, tuple), ()))
-    kwargs = dict(_checked(declared, "kwargs", Mapping, {}))
-    if "task_id" in options:
-        logger.warning(
-            "entry %r: its option task_id is left out; each firing has an id of its own.", item.name
-        )
-        del options["task_id"]
+    kwargs = dict(_checked(declared, "kwargs", Mapping, NOTHING)) or NOTHING
     return Entry(
         name=item.name,
         task=task,
@@ -215,16 +222,18 @@ def _entry(app: Celery, item: Item, timezone: str) -> Entry:
         ),
         timezone=timezone,
         args=args,
-        kwargs=kwargs or NOTHING,
-        options=options or NOTHING,
+        kwargs=kwargs,
+        options=options,
         policies=policies,
-        celery_schedule=schedule if isinstance(schedule, BaseSchedule) else None,
+        celery_schedule=own_schedule,
         canvas=_canvas(task, args, kwargs),
         last_run_at=_last_run_at(declared),
     )
 
 
 def _as_mapping(declared: Any) -> Mapping[str, Any]:
+    if type(declared) is dict:  # the look at any mapping is not as quick
+        return declared
     if isinstance(declared, ScheduleEntry):
         return {key: value for key, value in vars(declared).items() if key in _KEYS and value is not None}
     if not isinstance(declared, Mapping):
@@ -233,8 +242,10 @@ def _as_mapping(declared: Any) -> Mapping[str, Any]:
 
 
 def _check_keys(declared: Mapping[str, Any]) -> None:
+    if _ALLOWED_KEYS.issuperset(declared):
+        return
     for key in declared:
-        if key in _KEYS or key in _IGNORED_KEYS:
+        if key in _ALLOWED_KEYS:
             continue
         close = difflib.get_close_matches(str(key), _KEYS, n=1)
         cure = _HINTS.get(str(key)) or (
@@ -250,11 +261,18 @@ def _check_name(name: object) -> None:
         raise TypeError(f"its name has {len(name)} characters; give one of at most {MAX_NAME}")
 
 
-def _options(declared: Mapping[str, Any]) -> dict[str, Any]:
-    options = dict(_checked(declared, "options", Mapping, {}))
+def _options(name: str, declared: Mapping[str, Any]) -> tuple[Mapping[str, Any], Policies]:
+    """Return what ``apply_async`` takes, and the policies that stand beside it."""
+    given = _checked(declared, "options", Mapping, NOTHING)
+    if not given:
+        return NOTHING, DEFAULTS
+    options = dict(given)
     if not isinstance(options.get("headers") or {}, Mapping):
         raise TypeError(f"its option headers is {options['headers']!r}; give a dict")
-    return options
+    if options.pop("task_id", None) is not None:
+        logger.warning("entry %r: its option task_id is left out; each firing has an id of its own.", name)
+    policies = read_policies(options.pop("qbeat", None))
+    return options or NOTHING, policies
 
 
 def _checked(declared: Mapping[str, Any], key: str, kind: Any, default: Any) -> Any:
@@ -299,8 +317,9 @@ def _last_run_at(declared: Mapping[str, Any]) -> int | None:
 
 
 def _warn_of_unknown_tasks(app: Celery, entries: list[Entry]) -> None:
+    tasks = app.tasks
     for entry in entries:
-        if entry.task not in app.tasks:
+        if entry.task not in tasks:
             logger.warning(
                 "entry %r: the task %r is not registered here; it is sent by its name, without the options "
                 "of its definition (is its module in include or autodiscovered?).",
