@@ -35,6 +35,8 @@ from qbeat.store.sql.tables import entry, history, progress, removed, store
 
 SCAN_PAGE: Final = 1_000
 """How many rows a scan reads at once."""
+LAST_ID: Final = 2**63 - 1
+"""What no id is beyond."""
 
 
 class Entries:
@@ -60,11 +62,10 @@ class Entries:
         )
 
     def page(self, connection: Connection, after: int) -> tuple[list[EntryRecord], int | None]:
-        """Return the entries of the next rows after an id, and the last id; ``None`` if there are no more rows."""
-        rows = connection.execute(self._read_page, {"after": after, "size": SCAN_PAGE}).all()
-        # Counted are the rows: some may be left out of the records.
-        last = rows[-1].id if len(rows) == SCAN_PAGE else None
-        return readable(row[:-1] for row in rows), last
+        """Return the entries of the next rows after an id, and the id to go on after; ``None`` with the last."""
+        end = connection.execute(self._page_end, {"after": after, "others": SCAN_PAGE - 1}).scalar()
+        until = LAST_ID if end is None else end
+        return readable(connection.execute(self._read_page, {"after": after, "until": until})), end
 
     def overdue(self, connection: Connection, before: int, limit: int) -> list[EntryRecord]:
         found = connection.execute(self._overdue, {"before": before, "longest": limit})
@@ -108,11 +109,17 @@ class Entries:
         self._read_all = base
         self._read_changed = base.where(entry.c.change_number > bindparam("changed_after"))
         self._read_named = self._read_changed.where(entry.c.name.in_(select(wanted.c.name)))
-        self._read_page = (
-            base.add_columns(entry.c.id)
+        self._page_end = (
+            select(entry.c.id)
             .where(entry.c.id > bindparam("after"))
             .order_by(entry.c.id)
-            .limit(bindparam("size"))
+            .offset(bindparam("others"))
+            .limit(1)
+        )
+        # Both ends, of both tables: with less PostgreSQL may read all of one for each page.
+        self._read_page = base.where(
+            *(table.c.id > bindparam("after") for table in (entry, progress)),
+            *(table.c.id <= bindparam("until") for table in (entry, progress)),
         )
         self._overdue = (
             joined(null())

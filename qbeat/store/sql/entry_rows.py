@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Integer, Select, String, Text, select
+from sqlalchemy import BigInteger, Column, ColumnElement, Integer, Row, Select, String, Text, select
 from sqlalchemy.types import TypeEngine
 
 from qbeat.store.records import EntryRecord
@@ -102,7 +102,7 @@ def count_cells(record: EntryRecord) -> list[Any]:
     return [record.total_run_count, record.last_fire_time]
 
 
-def readable(rows: Iterable[Sequence[Any]]) -> list[EntryRecord]:
+def readable(rows: Iterable[Row[Any]]) -> list[EntryRecord]:
     records, mappings = [], _Mappings()
     for row in rows:
         try:
@@ -112,7 +112,7 @@ def readable(rows: Iterable[Sequence[Any]]) -> list[EntryRecord]:
     return records
 
 
-def _record(row: Sequence[Any], mappings: _Mappings) -> EntryRecord:
+def _record(row: Row[Any], mappings: _Mappings) -> EntryRecord:
     cells = list(row)
     for place in _JSON:
         cells[place] = mappings[cells[place]]

@@ -74,7 +74,7 @@ class SqlStore(Store):
         return self._read(lambda connection: self._entries.read(connection, names, changed_after))
 
     def scan(self) -> Iterator[EntryRecord]:
-        """Yield all entries in the order of their ids; no connection is held while the caller looks at them."""
+        """Yield all entries, page by page; no connection is held while the caller looks at them."""
         after: int | None = 0
         while after is not None:
             page, after = self._read(partial(self._entries.page, after=after))
