@@ -86,7 +86,10 @@ class Roster:
         return [self._tracked[uid] for uid in self._timeline.take_due(now, limit)]
 
     def by_due(self) -> Iterator[Tracked]:
-        """Yield the entries of the share as they are now, more or less in the order in which they are due."""
+        """Yield the entries of the share as they are now, more or less in the order in which they are due.
+
+        Another thread may go through them while entries move; one may come twice.
+        """
         return (tracked for uid in self._timeline.uids() if (tracked := self._tracked.get(uid)) is not None)
 
     def next_due(self) -> int | None:

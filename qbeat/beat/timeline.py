@@ -62,7 +62,11 @@ class Timeline:
         return None
 
     def uids(self) -> Iterator[str]:
-        """Yield all entries as they are now, more or less in the order in which they are due."""
+        """Yield all entries as they are now, more or less in the order in which they are due.
+
+        It is a snapshot, for another thread may go through it while entries move: it may name an entry twice,
+        and some that have gone since.
+        """
         return iter([uid for due_at in self._instants for uid in self._together[due_at]])
 
     def take_due(self, now: int, limit: int) -> list[str]:

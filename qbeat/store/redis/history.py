@@ -24,7 +24,7 @@ _OPENED: Final = 500
 _READ_AHEAD: Final = 20_000
 """About how many records the first pages of all entries come to."""
 _FIRST_LOOK: Final = 100
-UNKNOWN: Final = -NONE
+_UNKNOWN: Final = -NONE
 """Stands for where a removed entry's history ends."""
 _SPAN: Final = 600_000_000
 """The microseconds of each span whose records the scripts count."""
@@ -100,7 +100,7 @@ class History:
         return [*uids]
 
     def _ends(self) -> dict[str, int]:
-        """Return where the histories of all entries end that have one; for removed ones ``UNKNOWN``."""
+        """Return where the histories of all entries end that have one; for removed ones ``_UNKNOWN``."""
         found: dict[str, int] = {}
         page = b"0"
         while True:
@@ -140,9 +140,11 @@ class History:
     def _newest(self, span: Span, limit: int) -> Iterator[HistoryRecord]:
         """Yield the newest records; the entries whose histories end earlier are looked at only if need be."""
         ends = self._ends()
-        latest = nlargest(max(limit, _FIRST_LOOK), ((end, uid) for uid, end in ends.items() if end < UNKNOWN))
+        latest = nlargest(
+            max(limit, _FIRST_LOOK), ((end, uid) for uid, end in ends.items() if end < _UNKNOWN)
+        )
         reached = latest[-1] if latest else (NONE, "")
-        first_look = {uid for uid, end in ends.items() if end == UNKNOWN}.union(uid for _, uid in latest)
+        first_look = {uid for uid, end in ends.items() if end == _UNKNOWN}.union(uid for _, uid in latest)
         records = self._merged([*first_look], span, limit)
         for record in records:
             if (record.fire_time, record.uid) < reached:

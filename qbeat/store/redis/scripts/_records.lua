@@ -73,9 +73,9 @@ end
 -- How the history of a removed entry ends: NONE if nothing is left of it.
 local function end_of_past(uid)
   local newest = redis.call('LINDEX', HISTORY .. uid, -1)
-  local _, last = NONE, NONE
-  if newest then _, last = head_of(newest) end
-  return math.max(last, tonumber(redis.call('ZREVRANGE', LATE .. uid, 0, 0, 'WITHSCORES')[2] or NONE))
+  local last = newest and select(2, head_of(newest)) or NONE
+  local late = redis.call('ZREVRANGE', LATE .. uid, 0, 0, 'WITHSCORES')[2]
+  return math.max(last, tonumber(late or NONE))
 end
 
 local function tally(counts, fire_time, number)
