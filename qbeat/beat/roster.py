@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.replicas import Shares
 from qbeat.beat.timeline import Timeline
 from qbeat.store.records import EntryRecord
+
+SHARED_INSTANTS: Final = 1_000
+"""Instants that are remembered so that equal ones can share an object."""
 
 
 @dataclass(slots=True)
@@ -44,6 +48,7 @@ class Roster:
         self._timeline = Timeline()
         self._postponed: dict[str, int] = {}
         self._generations: dict[str, str] = {}  # each once, however many entries have it
+        self._instants: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._tracked)
@@ -124,21 +129,27 @@ class Roster:
             self._timeline.place(record.uid, None)
             self._tracked.pop(record.uid, None)
             return None
-        upcoming, due_at = record.next_fire_time, record.due_at
+        shared, upcoming, due_at = self._shared, record.next_fire_time, record.due_at
         tracked = Tracked(
             entry,
             record.uid,
             self._generations.setdefault(record.generation, record.generation),
-            record.anchor,
-            record.cursor,
+            shared(record.anchor),
+            shared(record.cursor),
             record.revision,
-            upcoming,
-            upcoming if due_at == upcoming else due_at,  # one number takes less memory than two
+            None if upcoming is None else shared(upcoming),
+            None if due_at is None else shared(due_at),
             record.total_run_count,
         )
         self._tracked[record.uid] = tracked
         self._place(tracked)
         return tracked
+
+    def _shared(self, instant: int) -> int:
+        """Return one object for equal instants: most entries have theirs in common with others."""
+        if len(self._instants) > SHARED_INSTANTS:
+            self._instants.clear()
+        return self._instants.setdefault(instant, instant)
 
     def _place(self, tracked: Tracked) -> None:
         tracked.fresh = self._shares.is_mine(tracked.uid, tracked.generation)

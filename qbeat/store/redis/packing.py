@@ -18,9 +18,7 @@ NONE: Final = -(2**53)
 UID_LENGTH: Final = 32
 
 _CLAIM: Final = Struct(">qqqqqHI").pack  # cursor, revision, new cursor, next, due at; firings, skips
-_FIRING: Final = Struct(
-    ">qHH"
-).pack  # fire time, number of the message's list, length of the task; it follows
+_FIRING: Final = Struct(">qHH").pack  # fire time, number of its message's list, length of the task; the task
 _SKIP: Final = Struct(">qqqH").pack  # first, last, count, length of the reason; the reason follows
 _ENDING: Final = Struct(">32sqqIBH").pack  # uid, fire time, instant, attempt, code, length of the lane
 _LENGTH: Final = Struct(">I").pack
