@@ -94,7 +94,8 @@ def _burst(
         fusion=fusion_for(app, store),
     )
     started = time.perf_counter()
-    scheduler.tick()  # reads and declares; nothing fires before the publisher has been started
+    while not scheduler.has_loaded:
+        scheduler.tick()  # nothing fires before the publisher has been started
     start = time.perf_counter() - started
     scheduler.start()
     while not publisher.ready:

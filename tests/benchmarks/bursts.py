@@ -63,6 +63,11 @@ def await_first(queue: Watched, process: Process) -> float:
     return _last_empty(queue, process)[0]
 
 
+def await_loaded(queue: Watched, process: Process) -> None:
+    """Wait until herald and rearguard are there: everything between them is loaded, too."""
+    _last_empty(queue, process, until=2)
+
+
 def median_rate(bursts: Sequence[Burst]) -> float:
     return median(burst.rate for burst in bursts)
 
@@ -71,10 +76,10 @@ def median_cpu(bursts: Sequence[Burst]) -> float:
     return median(burst.cpu_each for burst in bursts)
 
 
-def _last_empty(queue: Watched, process: Process) -> tuple[float, float]:
+def _last_empty(queue: Watched, process: Process, *, until: int = 1) -> tuple[float, float]:
     deadline = time.time() + PATIENCE
     began, cpu = time.time(), cpu_seconds(process.pid)
-    while not queue.depth():
+    while queue.depth() < until:
         began, cpu = time.time(), cpu_seconds(process.pid)
         _must_run(process, 0)
         assert began < deadline, f"{process.command} sent nothing; its output ends with\n{process.tail()}"

@@ -21,6 +21,9 @@ ROWS: Final = "BENCHMARK_ROWS"
 """Set where the entries are rows of a database, and the app declares none."""
 HERALD: Final = "herald"
 """The name of the entry that shows that a contender has begun to fire; its argument is -1."""
+REARGUARD: Final = "rearguard"
+"""Declared last, and due like the herald: it shows that a contender has loaded all; its argument is ``LAST``."""
+LAST: Final = -2
 
 
 class Planned(NamedTuple):
@@ -42,12 +45,12 @@ class Load:
     first_at: float
     step: float = 0.0
     herald: float | None = None
-    """If given, one more entry, due every so many seconds, ..."""
+    """If given, two more entries, herald and rearguard, due every so many seconds, ..."""
     herald_at: float = 0.0
     """... first at this instant."""
 
     def planned(self) -> Iterator[Planned]:
-        """Yield the entries, the herald first."""
+        """Yield the entries, the herald first and the rearguard last."""
         if self.herald is not None:
             yield Planned(HERALD, -1, self.herald, _instant(self.herald_at - self.herald))
         # Half a minute before a minute leaves no doubt that this minute is the first that has not been run.
@@ -55,6 +58,8 @@ class Load:
         for number in range(self.count):
             last_run_at = _instant(self.first_at + number * self.step - before)
             yield Planned(f"entry-{number}", number, self.every, last_run_at)
+        if self.herald is not None:
+            yield Planned(REARGUARD, LAST, self.herald, _instant(self.herald_at - self.herald))
 
     def beat_schedule(self) -> dict[str, dict[str, Any]]:
         """Return the declaration as an app's configuration has it, with a schedule object for each entry."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
-from tests.benchmarks.bursts import Burst, await_first, measure
+from tests.benchmarks.bursts import Burst, await_loaded, measure
 from tests.benchmarks.contenders import Contender, Place
 from tests.benchmarks.load import Load
 from tests.benchmarks.queues import Watched
@@ -40,7 +40,7 @@ def bursts_of(
         now = time.time()
         load = Load(entries, every, first_at=now + start, herald=DAY, herald_at=now)
         with place_for() as place, contender.running(place, load) as process:
-            await_first(queue, process)
+            await_loaded(queue, process)
             if rounds > 1 or load.first_at > time.time() + MARGIN:
                 found = []
                 for _ in range(rounds):

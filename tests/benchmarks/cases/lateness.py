@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import Final
 
-from tests.benchmarks.bursts import await_first
+from tests.benchmarks.bursts import await_loaded
 from tests.benchmarks.contenders import CELERY_BEAT, QBEAT_ON_REDIS, Contender
 from tests.benchmarks.load import Load
 from tests.benchmarks.places import emptied
@@ -79,7 +79,7 @@ def _lateness(contender: Contender, redis: RedisServer, entries: int, seconds: f
         now = time.time()
         load = Load(entries, EVERY, first_at=now + start, step=EVERY / entries, herald=HERALD, herald_at=now)
         with emptied(redis) as place, contender.running(place, load) as process:
-            await_first(queue, process)
+            await_loaded(queue, process)
             queue.clear()
             if time.time() < load.first_at:
                 return _watched(queue, process, load, seconds)

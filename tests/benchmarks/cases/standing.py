@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tests.benchmarks.bursts import await_first
+from tests.benchmarks.bursts import PATIENCE, await_first, await_loaded
 from tests.benchmarks.contenders import CELERY_BEAT, DECLARING, QBEAT_ON_REDIS, REDBEAT, Contender, Place
-from tests.benchmarks.load import Load
+from tests.benchmarks.load import LAST, Load
 from tests.benchmarks.places import emptied
 from tests.benchmarks.processes import await_rest, cpu_share, resident
-from tests.benchmarks.queues import RedisQueue
+from tests.benchmarks.queues import RedisQueue, number_of
 from tests.benchmarks.results import Goal, Part, Row, Sizes, at_most
 from tests.servers import Process, RedisServer
 
@@ -29,12 +29,15 @@ REST_WITHIN: Final = 60.0
 
 @dataclass(frozen=True)
 class Standing:
-    """Seconds from the start of the process to its first message (new, and again), bytes, CPU in a lull."""
+    """Seconds from the start of the process to its first message, bytes, and CPU in a lull."""
 
     entries: int
     first_start: float
+    """With an empty store."""
+    all_loaded: float
+    """To the first message of the entry that is declared last, at the first start."""
     restart: float | None
-    """``None`` if it was not measured."""
+    """With the store that the first start has left; ``None`` if it was not measured."""
     memory: int
     per_entry: float
     """Bytes beyond what the app's own declarations take."""
@@ -60,9 +63,10 @@ def run(sizes: Sizes) -> Part:
     ]
     return Part(
         "Many entries at rest",
-        f"One entry is due every {lull:g} s, all others in a month. *Start*: from the start of the process to its "
-        "first message, with an empty store and again with the one that the first start has left; what both take "
-        "is also the time of Python's imports and of the app's own declarations. *Lull*: CPU time in "
+        f"Two entries are due every {lull:g} s, the first and the last that are declared, all others in a month. *Start*: from the start of the process to its "
+        "first message, with an empty store and again with the one that the first start has left; *all*: to the "
+        "first message of the entry that is declared last, at the first start. Each takes also the time of Python's "
+        "imports and of the app's own declarations. *Lull*: CPU time in "
         f"{lull:g} s, in percent of one core, once the process has come to rest. *Per entry*: the process's memory, less that of a process "
         "that only loads the app's declarations, less what both take with a single entry.",
         rows,
@@ -80,21 +84,25 @@ def _standing(
         declared = _declared(place, load)
         process = contender.prepare(place, load)
         try:
+            began = time.time()
             first_start = _started(process, queue)
+            all_loaded = _rearguard_came(process, queue) - began
             await_rest(process.pid, below=REST, within=REST_WITHIN)
             share = cpu_share(process.pid, lull)
             memory = resident(process.pid)
             restart = _restarted(process, queue, load) if again else None
         finally:
             process.kill()
-    return Standing(entries, first_start, restart, memory, (memory - declared - single) / entries, share)
+    return Standing(
+        entries, first_start, all_loaded, restart, memory, (memory - declared - single) / entries, share
+    )
 
 
 def _beyond_app(contender: Contender, redis: RedisServer, entries: int, lull: float) -> int:
     """Return the bytes that a contender takes beyond a process that only loads the app."""
     load = _load(entries, lull)
     with emptied(redis) as place, contender.running(place, load) as process:
-        await_first(RedisQueue(place.broker), process)
+        await_loaded(RedisQueue(place.broker), process)
         await_rest(process.pid, below=REST, within=REST_WITHIN)
         return resident(process.pid) - _declared(place, load)
 
@@ -108,6 +116,15 @@ def _started(process: Process, queue: RedisQueue) -> float:
     began = time.time()
     process.start()
     return await_first(queue, process) - began
+
+
+def _rearguard_came(process: Process, queue: RedisQueue) -> float:
+    deadline = time.time() + PATIENCE
+    while LAST not in map(number_of, queue.payloads()):
+        assert process.is_running, process.tail()
+        assert time.time() < deadline, process.tail()
+        time.sleep(queue.poll)
+    return time.time()
 
 
 def _restarted(process: Process, queue: RedisQueue, load: Load) -> float:
@@ -151,6 +168,7 @@ def _row(name: str, found: Standing) -> Row:
         "": name,
         "entries": found.entries,
         "start, s": found.first_start,
+        "all, s": found.all_loaded,
         "start again, s": found.restart,
         "memory, MB": found.memory / 1e6,
         "per entry, bytes": found.per_entry,
