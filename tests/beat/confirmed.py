@@ -80,6 +80,17 @@ def verdicts(answers: Sequence[Answer | None]) -> list[Verdict | None]:
     return [answer and answer[0] for answer in answers]
 
 
+def looks_at_arguments(app: Celery) -> list[tuple[Any, ...]]:
+    """The arguments for ``tasks.add`` that are looked at from now on: those of entries that are not ready."""
+    looks: list[tuple[Any, ...]] = []
+
+    def note(*args: Any) -> None:
+        looks.append(args)
+
+    app.tasks["tasks.add"].__header__ = note
+    return looks
+
+
 def entry(name: str, *args: Any, **options: Any) -> Entry:
     return Entry(name, "tasks.add", Interval(60), "UTC", args=args, options=options)
 

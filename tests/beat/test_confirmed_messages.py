@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from celery.signals import before_task_publish
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job, Verdict
-from qbeat.beat.publishing.confirmed import ConfirmedSender
+from qbeat.beat.publishing.blockage import Blockage
+from qbeat.beat.publishing.confirmed import CHANNEL, ConfirmedSender
+from qbeat.beat.publishing.frame_templates import FrameTemplates, Rendered
+from qbeat.beat.publishing.plain import PlainScheduler
 from qbeat.schedules import Interval
 from qbeat.store.records import Firing
 from tests.beat.confirmed import (
@@ -23,6 +27,7 @@ from tests.beat.confirmed import (
     firing,
     firings,
     ids,
+    looks_at_arguments,
     publisher_on,
     results_of,
     taken,
@@ -207,3 +212,41 @@ def test_a_worker_runs_both_kinds_of_messages(
     notes = tmp_path / "notes"
     eventually(lambda: notes.exists() and len(notes.read_text().splitlines()) == len(jobs), within=30)
     assert len(set(notes.read_text().split())) == 2 * len(jobs)
+
+
+# --- ahead of time
+
+
+def test_what_is_ready_stays_so_when_more_entries_come_than_are_remembered(
+    rabbitmq_url: str, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qbeat.beat.publishing.classes.MAX_REMEMBERED", 2)
+    app = app_with(rabbitmq_url)
+    sender, looks = make_sender(app), looks_at_arguments(app)
+    first = firings(3)
+    second = [firing(each.entry, 1) for each in first]
+    assert sender.send(first) == [PUBLISHED] * 3
+    looks.clear()
+    assert sender.send(second) == [PUBLISHED] * 3
+    assert looks == [(2,)]
+    assert [sender.get_ready([(each.entry, each.firing.uid)]) for each in first] == [False] * 3
+    assert task_ids(taken(rabbitmq_url)) == ids([*first, *second])
+
+
+def test_threads_that_find_out_the_same_at_a_time_agree_on_one_class(rabbitmq_url: str) -> None:
+    app = app_with(rabbitmq_url)
+    templates = FrameTemplates(app, CHANNEL)
+    templates.refresh()
+    one, other = firings(2)
+    with closing(ConfirmedSender(app, PlainScheduler(app), Blockage(), templates)) as sender:
+
+        def render(job: Job) -> Rendered:
+            assert templates.frames(other, sender._render) is not None
+            return sender._render(job)
+
+        found = [templates.frames(one, render), templates.frames(other, sender._render)]
+        routes = [each and each[0] for each in found]
+        assert routes[0] is not None
+        assert routes[0] is routes[1]
+        templates.distrust(routes[0])
+        assert [templates.frames(each, sender._render) for each in (one, other)] == [None, None]

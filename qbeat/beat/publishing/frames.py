@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
 from struct import Struct
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from amqp import spec
 from amqp.basic_message import Message
@@ -38,13 +38,8 @@ class Publication:
     immediate: bool
 
 
-class Parts(NamedTuple):
-    """What an entry fills in: its body, and the texts of its arguments and its name as values of a table."""
-
-    body: bytes
-    args: bytes
-    kwargs: bytes
-    name: bytes
+Parts = tuple[bytes, bytes, bytes, bytes]
+"""What an entry fills in: its body, and the texts of its arguments and its name as values of a table."""
 
 
 # In the order in which ``FrameTemplate.fill`` lays out what fills them.
@@ -71,9 +66,10 @@ class FrameTemplate:
 
     def fill(self, parts: Parts, task_id: bytes, at: bytes) -> bytes:
         """Return the frames of one firing; ``at`` is its fire time as a value of a table."""
-        inner = len(parts.name) + len(at)
-        outer = inner + len(parts.args) + len(parts.kwargs) + len(parts.name)
-        size = len(parts.body)
+        body, args, kwargs, name = parts
+        inner = len(name) + len(at)
+        outer = inner + len(args) + len(kwargs) + len(name)
+        size = len(body)
         pieces = (
             *parts,
             task_id,

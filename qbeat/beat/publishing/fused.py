@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
 
 from celery import Celery
 
 from qbeat.beat.broker_store import broker_store
 from qbeat.beat.entries import Entry
 from qbeat.beat.errors import SettingError
-from qbeat.beat.instants import iso
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler
-from qbeat.beat.publishing.templates import Templates
+from qbeat.beat.publishing.templates import Templates, instant
 from qbeat.store.base import Store
 from qbeat.store.records import Message
 
@@ -26,7 +24,8 @@ class Fusion:
     def __init__(self, app: Celery, scheduler: PlainScheduler) -> None:
         self._scheduler = scheduler
         self._sender = MarkedSender(app, scheduler)
-        self._templates = Templates(app, self._sender.render)
+        self._render = self._sender.render
+        self._templates = Templates(app)
 
     def refresh(self) -> None:
         """Look whether anybody has begun to watch messages on their way; call it once for each batch."""
@@ -35,7 +34,7 @@ class Fusion:
     def message(self, entry: Entry, uid: str, fire_time: int, task_id: str) -> Message | None:
         """Return the message of a firing, or ``None`` if it has to go the plain way."""
         try:
-            return self._templates.message(entry, uid, task_id, _iso(fire_time))
+            return self._templates.message(entry, uid, task_id, instant(fire_time), self._render)
         except Exception as error:  # noqa: BLE001 - each transport has its own errors
             # The broker is away, so no message can be tried out; the publisher, or the claim, will say so.
             logger.debug("%s goes the plain way this time: %s", entry.name, error)
@@ -44,7 +43,7 @@ class Fusion:
     def get_ready(self, entry: Entry, uid: str) -> bool:
         """Make ahead what all messages of an entry have in common; return whether to go on with others."""
         try:
-            return self._templates.get_ready(entry, uid)
+            return self._templates.get_ready(entry, uid, self._render)
         except Exception as error:  # noqa: BLE001 - each transport has its own errors
             logger.debug("No message is made ahead now: %s", error)
             return False
@@ -67,7 +66,3 @@ def fusion_for(app: Celery, store: Store, scheduler: PlainScheduler | None = Non
         return None
     logger.info("Store and broker are the same Redis: claiming and publishing are one step.")
     return Fusion(app, scheduler or PlainScheduler(app))
-
-
-# One batch has few different fire times.
-_iso = lru_cache(maxsize=64)(iso)

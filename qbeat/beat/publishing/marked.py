@@ -16,11 +16,10 @@ import redis
 from celery import Celery
 
 from qbeat.beat.entries import Entry
-from qbeat.beat.instants import iso
 from qbeat.beat.publishing.base import Job, Verdict
 from qbeat.beat.publishing.capture import Capture
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, explain
-from qbeat.beat.publishing.templates import Templates
+from qbeat.beat.publishing.templates import Templates, instant
 from qbeat.store.records import AUTO, Firing, Message
 
 MARKS: Final = "qbeat:marks"
@@ -45,9 +44,9 @@ class MarkedSender(PlainSender):
     exactly_once = True
     batch = 500
 
-    def __init__(self, app: Celery, scheduler: PlainScheduler) -> None:
+    def __init__(self, app: Celery, scheduler: PlainScheduler, templates: Templates | None = None) -> None:
         super().__init__(app, scheduler)
-        self._templates = Templates(app, self.render)
+        self._templates = Templates(app) if templates is None else templates
         self._capture: Capture | None = None
         self._push: Any = None
 
@@ -77,7 +76,7 @@ class MarkedSender(PlainSender):
 
     def get_ready(self, entries: Sequence[tuple[Entry, str]]) -> bool:
         self._templates.refresh(watched=self._scheduler.is_watched)
-        return all(self._templates.get_ready(entry, uid) for entry, uid in entries)
+        return all(self._templates.get_ready(entry, uid, self.render) for entry, uid in entries)
 
     def send(self, jobs: Sequence[Job]) -> list[Answer]:
         rendered: list[Rendered] = []
@@ -90,7 +89,8 @@ class MarkedSender(PlainSender):
         """Render one firing the fast way if it is an ordinary one, the plain way otherwise."""
         firing = job.firing
         try:
-            message = self._templates.message(job.entry, firing.uid, firing.task_id, iso(firing.fire_time))
+            at = instant(firing.fire_time)
+            message = self._templates.message(job.entry, firing.uid, firing.task_id, at, self.render)
         except Exception as error:  # noqa: BLE001 - each transport has its own errors
             self.close()
             return Verdict.UNSENT, explain(error)
@@ -114,6 +114,12 @@ class MarkedSender(PlainSender):
         return None
 
     def _push_all(self, rendered: Sequence[Rendered]) -> list[Answer]:
+        try:
+            # What others have made ready is filled in without a connection.
+            self.connect()
+        except Exception as error:  # noqa: BLE001 - each transport has its own errors
+            self.close()
+            return [(Verdict.UNSENT, explain(error))] * len(rendered)
         try:
             results = self._push(keys=[MARKS], args=_arguments(rendered))
         except (redis.RedisError, OSError) as error:

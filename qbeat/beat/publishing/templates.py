@@ -1,31 +1,23 @@
-"""The fast way: a message rendered once by Celery for a class of entries, then filled in for each firing.
-
-Entries that differ only in their name and arguments form a class. Its first member is rendered the plain way
-twice; what changes between the two is what a firing fills in. A class is used only if filling in gives both
-of these messages to the letter. Everything that could make a message depend on the moment, or on code that
-wants to see each firing, is left to the plain way.
-"""
+"""The fast way on Redis: which classes of entries have messages that a firing can fill in, and those messages."""
 
 from __future__ import annotations
 
 import json
-import logging
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final
 
-from celery import Celery
 from kombu.utils.json import dumps
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.instants import iso
 from qbeat.beat.publishing.base import Job
-from qbeat.beat.publishing.ordinary import is_ordinary, nobody_watches, samples, text_maker
-from qbeat.store.records import Message
-
-logger = logging.getLogger("qbeat.publishing")
+from qbeat.beat.publishing.classes import EntryClasses
+from qbeat.store.records import Firing, Message
 
 Render = Callable[[Job], Sequence[Message]]
 """Renders a job the plain way, into the messages that Kombu would have pushed.
@@ -33,30 +25,16 @@ Render = Callable[[Job], Sequence[Message]]
 It raises ``ValueError`` for a job that has no such messages, anything else if it cannot tell now.
 """
 
-MAX_REMEMBERED: Final = 250_000
-"""Entries whose arguments are kept ready; those of others are made for each firing."""
-
 _MARK: Final = "\ufdd0{}\ufdd0"
 """Stands for what is filled in; made of a code point that no text may use."""
 _CUT: Final = "\ufdd1"
 
-
-Parts = tuple[str, str, str, str]
-"""What an entry fills in, each as JSON: its body, the texts of its arguments, its name."""
 _PARTS: Final = ("body", "args", "kwargs", "name")
 _GAPS: Final = {gap: place for place, gap in enumerate((*_PARTS, "id", "at"))}
 """The places of what is filled in, in the order in which ``Template.fill`` lays it out."""
 
-
-class Ready(NamedTuple):
-    """An entry's template, and what the entry fills in; flat, for there is one for each entry."""
-
-    entry: Entry
-    template: Template
-    body: str
-    args: str
-    kwargs: str
-    name: str
+_BEFORE_EMBED: Final = ", "
+"""What stands in each body, as JSON, between what is the entry's own and what is its class's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,111 +46,72 @@ class Template:
     """What stands between the gaps."""
     arrange: Callable[[tuple[str, ...]], tuple[str, ...]]
     """Takes what is filled in, followed by ``texts``, and returns the payload's pieces in their order."""
-    embed: str
-    """Callbacks and the like, the third part of each body, as JSON."""
 
-    def fill(self, parts: Parts, task_id: str, fire_time: str) -> str:
-        """Return the payload of one firing. The delivery tag, which must be unique, is the task id too."""
-        return "".join(self.arrange((*parts, task_id, fire_time, *self.texts)))
+    def fill(self, parts: str, name: str, task_id: str, fire_time: str) -> str:
+        """Return the payload of one firing. The delivery tag, which must be unique, is the task id too.
 
-
-class Templates:
-    """Messages of ordinary entries, without Celery having to be asked for each."""
-
-    def __init__(self, app: Celery, render: Render) -> None:
-        self._app = app
-        self._render = render
-        self._enabled = False
-        self._text = text_maker(app)
-        self._classes: dict[tuple[str, str], Template | None] = {}
-        self._ready: dict[str, Ready] = {}
-
-    def refresh(self, *, watched: bool = False) -> None:
-        """Look whether anybody has begun to watch messages on their way; call it once for each batch.
-
-        ``watched`` says that somebody does, in a way that cannot be seen from here.
+        ``parts`` are lines, as ``_lines`` makes them; the name is quoted here, for that is quick.
         """
-        enabled = not watched and nobody_watches(self._app)
-        if not enabled:
-            self._classes.clear()
-            self._ready.clear()
-        self._enabled = enabled
+        own = parts.split("\n")
+        return "".join(self.arrange((*own, encode_basestring_ascii(name), task_id, fire_time, *self.texts)))
 
-    def message(self, entry: Entry, uid: str, task_id: str, at: str) -> Message | None:
+
+Phases = tuple[Template, Template, Template]
+"""A class's templates, by how many bytes of an entry's own part of the body stand in the template.
+
+The body is in Base64, four characters for three bytes: what is filled in has to end where such a group does.
+"""
+
+
+# One batch has few different fire times.
+instant = lru_cache(maxsize=64)(iso)
+
+
+class Templates(EntryClasses[Sequence[Message], Phases, Template, str]):
+    """Messages of ordinary entries, ready but for their ids and fire times."""
+
+    def message(self, entry: Entry, uid: str, task_id: str, at: str, render: Render) -> Message | None:
         """Return the message of a firing, or ``None`` if it has to go the plain way.
 
-        ``at`` is the fire time as ``iso`` writes it; the caller makes it once for all entries of one instant.
+        ``at`` is the fire time as ``instant`` writes it.
         """
-        known = self._ready.get(entry.name)
-        if known is None or known.entry is not entry:
-            known = self._prepare(entry, uid)
-            if known is None:
-                return None
-        template = known.template
-        return Message(template.key, template.fill(known[2:], task_id, at))
-
-    def get_ready(self, entry: Entry, uid: str) -> bool:
-        """Make ahead what all messages of an entry have in common; return whether there is room for more."""
-        if entry.name not in self._ready:
-            self._prepare(entry, uid)
-        return len(self._ready) < MAX_REMEMBERED
-
-    def _prepare(self, entry: Entry, uid: str) -> Ready | None:
-        if not self._enabled or not is_ordinary(self._app, entry):
+        known = self._find(entry, uid, render)
+        if known is None:
             return None
-        name = entry.task, json.dumps(entry.options, sort_keys=True) if entry.options else ""
-        if name not in self._classes:
-            self._classes[name] = self._learn(entry, uid)
-        template = self._classes[name]
-        if template is None:
-            return None
-        ready = Ready(entry, template, *self._parts_of(entry, template.embed))
-        if len(self._ready) < MAX_REMEMBERED or entry.name in self._ready:
-            self._ready[entry.name] = ready
-        return ready
+        _, template, parts = known
+        return Message(template.key, template.fill(parts, entry.name, task_id, at))
 
-    def _parts_of(self, entry: Entry, embed: str) -> Parts:
-        # Plain data, so the encoder of the standard library writes what Kombu's would, in a fifth of the time.
-        args, kwargs = list(entry.args) or (), dict(entry.kwargs)
-        amqp = self._app.amqp
-        body = f"[{json.dumps(args)}, {json.dumps(kwargs) if kwargs else '{}'}, {embed}]".encode()
-        return (
-            f'"{b64encode(body).decode()}"',
-            json.dumps(self._text(args, amqp.argsrepr_maxsize)),
-            json.dumps(self._text(kwargs, amqp.kwargsrepr_maxsize)) if kwargs else '"{}"',
-            json.dumps(entry.name),
-        )
-
-    def _learn(self, entry: Entry, uid: str) -> Template | None:
-        """Make the template of an entry's class, or find that it has to go the plain way."""
-        try:
-            messages = self._try_out(entry, uid)
-            template = _template(messages[0])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.debug("%s goes the plain way: %s", entry.name, error)
-            return None
-        parts = self._parts_of(entry, template.embed)
-        for firing, message in zip(samples(entry, uid), messages, strict=True):
-            filled = template.fill(parts, firing.task_id, iso(firing.fire_time))
-            if filled != _with_tag(message.payload, firing.task_id):
-                logger.debug("%s goes the plain way: its template gives another message", entry.name)
-                return None
-        return template
-
-    def _try_out(self, entry: Entry, uid: str) -> list[Message]:
-        """Render an entry's message twice, for two different firings."""
-        messages: list[Message] = []
-        for firing in samples(entry, uid):
-            rendered = self._render(Job(firing, entry))
-            if len(rendered) != 1:
-                raise ValueError(f"it sends {len(rendered)} messages")
-            messages += rendered
-        if messages[0].key != messages[1].key:
+    def _class_of(self, rendered: Sequence[Sequence[Message]]) -> Phases:
+        for messages in rendered:
+            if len(messages) != 1:
+                raise ValueError(f"it sends {len(messages)} messages")
+        [first], [second] = rendered
+        if first.key != second.key:
             raise ValueError("its queue changes")
-        return messages
+        return _phases(first)
+
+    def _parts_of(self, entry: Entry, found: Phases) -> tuple[Template, str]:
+        phase, parts = _lines(*self._said_of(entry))
+        return found[phase], parts
+
+    def _gives(self, ready: tuple[Entry, Template, str], firing: Firing, rendered: Sequence[Message]) -> bool:
+        entry, template, parts = ready
+        filled = template.fill(parts, entry.name, firing.task_id, instant(firing.fire_time))
+        return filled == _with_tag(rendered[0].payload, firing.task_id)
 
 
-def _template(message: Message) -> Template:
+@lru_cache(maxsize=64)  # entries with the same arguments, or with none, mostly share one text
+def _lines(start: str, args: str, kwargs: str) -> tuple[int, str]:
+    """Return the phase of a body, and what its entry fills in, a line each.
+
+    These are the start of its body in Base64, and the texts of its arguments as JSON.
+    """
+    phase = len(start) % 3
+    whole = start[: len(start) - phase].encode()
+    return phase, "\n".join((b64encode(whole).decode(), json.dumps(args), json.dumps(kwargs)))
+
+
+def _phases(message: Message) -> Phases:
     """Put gaps into a rendered message."""
     data = json.loads(message.payload)
     if dumps(data) != message.payload:
@@ -192,13 +131,22 @@ def _template(message: Message) -> Template:
     headers["qbeat"].update(entry=_MARK.format("name"), fire_time=_MARK.format("at"))
     properties.update(correlation_id=_MARK.format("id"), delivery_tag=_MARK.format("id"))
     text = dumps(data)
-    for gap in _PARTS:
+    for gap in ("args", "kwargs", "name"):
         text = text.replace(dumps(_MARK.format(gap)), f"{_CUT}{gap}{_CUT}")
     for gap in ("id", "at"):
         text = text.replace(dumps(_MARK.format(gap)), f'"{_CUT}{gap}{_CUT}"')
-    texts, gaps = text.split(_CUT)[::2], text.split(_CUT)[1::2]
+    end = f"{_BEFORE_EMBED}{json.dumps(embed)}]"
+    none, one, two = (_template(message.key, text, end[2 - phase :]) for phase in range(3))
+    return none, one, two
+
+
+def _template(key: str, text: str, end: str) -> Template:
+    """Cut a payload at its gaps; ``end`` is what follows the gap in its body, as JSON."""
+    rest = b64encode(end.encode()).decode()
+    pieces = text.replace(dumps(_MARK.format("body")), f'"{_CUT}body{_CUT}{rest}"').split(_CUT)
+    texts, gaps = pieces[::2], pieces[1::2]
     order = [place for number, gap in enumerate(gaps) for place in (len(_GAPS) + number, _GAPS[gap])]
-    return Template(message.key, tuple(texts), itemgetter(*order, len(_GAPS) + len(gaps)), json.dumps(embed))
+    return Template(key, tuple(texts), itemgetter(*order, len(_GAPS) + len(gaps)))
 
 
 def _with_tag(payload: str, task_id: str) -> str:
