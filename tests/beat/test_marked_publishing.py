@@ -10,12 +10,16 @@ import pytest
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.choice import _sender_maker
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler
+from qbeat.beat.publishing.templates import Templates
 from qbeat.schedules import Interval
+from qbeat.store.records import Message
+from tests.beat.confirmed import looks_at_arguments
 from tests.beat.declaring import app_with
-from tests.beat.wire import job
-from tests.servers import RedisServer, eventually
+from tests.beat.wire import body, job, lists
+from tests.servers import RedisServer, TcpProxy, eventually
 from tests.torture.oracle import messages_in
 
 PUBLISHED = (Verdict.PUBLISHED, None)
@@ -116,3 +120,76 @@ def test_a_queue_that_is_none_moves_no_mark(
     redis_server.client.delete("celery")
     assert sender.send([firing("one", 1)]) == [PUBLISHED]
     assert sent(redis_server) == ids(firing("one", 1))
+
+
+# --- what is ready
+
+
+def test_what_one_thread_has_made_ready_the_others_push(
+    redis_url: str, redis_server: RedisServer, start_proxy: Callable[[int], TcpProxy]
+) -> None:
+    proxy = start_proxy(redis_server.port)
+    app = app_with(proxy.url(redis_url))
+    make = _sender_maker(app, PlainScheduler(app))
+    with closing(make()) as one, closing(make()) as other:
+        first = firing("one")
+        assert one.send([first]) == [PUBLISHED]
+        second, looks = job(first.entry, 1, first.firing.uid), looks_at_arguments(app)
+        proxy.cut()
+        [answer] = other.send([second])
+        assert answer is not None
+        assert answer[0] is Verdict.UNSENT
+        proxy.restore()
+        eventually(lambda: other.send([second]) == [PUBLISHED])
+        assert looks == []
+    assert sent(redis_server) == ids(first, second)
+
+
+def test_what_is_ready_stays_so_when_more_entries_come_than_are_remembered(
+    redis_url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qbeat.beat.publishing.classes.MAX_REMEMBERED", 2)
+    app = app_with(redis_url)
+    first = [firing(name) for name in ("one", "two", "three")]
+    second = [job(each.entry, 1, each.firing.uid) for each in first]
+    with closing(MarkedSender(app, PlainScheduler(app))) as sender:
+        assert sender.send(first) == [PUBLISHED] * 3
+        looks = looks_at_arguments(app)
+        assert sender.send(second) == [PUBLISHED] * 3
+        assert len(looks) == 1
+        assert [sender.get_ready([(each.entry, each.firing.uid)]) for each in first] == [False] * 3
+    assert sent(redis_server) == ids(*first, *second)
+
+
+def test_an_entry_that_is_declared_anew_is_made_ready_anew(redis_url: str, redis_server: RedisServer) -> None:
+    app = app_with(redis_url)
+    with closing(MarkedSender(app, PlainScheduler(app))) as sender:
+        for number in range(2):
+            entry = Entry("one", "tasks.add", Interval(60), "UTC", args=(number,))
+            uid = "a" * 32
+            assert sender.get_ready([(entry, uid)])
+            looks = looks_at_arguments(app)
+            assert sender.send([job(entry, number, uid)]) == [PUBLISHED]
+            assert looks == []
+    [messages] = lists(redis_server.client).values()
+    assert [body(message)[0] for message in messages] == [[0], [1]]
+
+
+def test_a_class_whose_messages_differ_in_more_than_is_filled_in_goes_the_plain_way(redis_url: str) -> None:
+    app = app_with(redis_url)
+    templates = Templates(app)
+    templates.refresh()
+    rendered: list[Job] = []
+    with closing(MarkedSender(app, PlainScheduler(app))) as sender:
+
+        def render(each: Job) -> list[Message]:
+            [message] = sender.render(each)
+            rendered.append(each)
+            payload = message.payload.replace('"lang": "py"', f'"lang": "py{len(rendered)}"')
+            assert payload != message.payload
+            return [message._replace(payload=payload)]
+
+        for name in ("one", "two"):
+            each = firing(name)
+            assert templates.message(each.entry, each.firing.uid, each.firing.task_id, "", render) is None
+    assert [each.entry.name for each in rendered] == ["one", "one"]

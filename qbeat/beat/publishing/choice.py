@@ -15,6 +15,7 @@ from qbeat.beat.publishing.frame_templates import FrameTemplates
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, driver_of
 from qbeat.beat.publishing.pool import PooledPublisher
+from qbeat.beat.publishing.templates import Templates
 
 
 def publisher_for(
@@ -36,9 +37,10 @@ def publisher_for(
 def _sender_maker(app: Celery, scheduler: PlainScheduler) -> Callable[[], PlainSender]:
     """Return what makes a sender of the kind that suits the app's broker."""
     if driver_of(app) == "redis":
-        return lambda: MarkedSender(app, scheduler)
+        messages = Templates(app)
+        return lambda: MarkedSender(app, scheduler, messages)
     # What else speaks AMQP, such as librabbitmq, does not confirm.
     if app.connection_for_write().get_transport_cls().__module__ == "kombu.transport.pyamqp":
-        blockage, templates = Blockage(), FrameTemplates(app, CHANNEL)
-        return lambda: ConfirmedSender(app, scheduler, blockage, templates)
+        blockage, frames = Blockage(), FrameTemplates(app, CHANNEL)
+        return lambda: ConfirmedSender(app, scheduler, blockage, frames)
     return lambda: PlainSender(app, scheduler)
