@@ -38,6 +38,7 @@ class Broker:
         """Take a message in, unless the mark says that it has been here before."""
         if self.way != "plain" and not self._moves_mark(firing):
             self.world.tell(replica, f"publishes {_short(firing, self.world)} again: dropped")
+            self._ledger.dropped[replica, self.world.now // SECOND] += 1
             return
         self.take_in(firing, replica)
 

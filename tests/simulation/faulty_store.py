@@ -80,6 +80,15 @@ class FaultyStore(Store):
         settlements = list(settlements)
         return self._ask("claim", lambda: self._claim(claims, settlements, replica))
 
+    def begin_claim(
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement] = (), *, replica: str
+    ) -> Callable[[], list[Won]]:
+        """Have all done by now, as some stores do, or let the claim be under way until its answer is asked for."""
+        if self._process.world.chance(0.3):
+            return super().begin_claim(claims, settlements, replica=replica)
+        settlements = list(settlements)
+        return self._begin("claim", lambda: self._claim(claims, settlements, replica))
+
     def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:
         self._ask("settle", lambda: self._settle(settlements, releases))
 
@@ -123,20 +132,59 @@ class FaultyStore(Store):
             process.sleep(world.latency())
             if fate is Fate.ANSWERED:
                 return answer
-        world.tell(process.name, f"{what}: {fate.value}")
         if fate is Fate.LATE:
-            delay = world.random.randrange(1, 6 * SECOND)
-            world.expect_trouble(delay)
-            world.after(delay, effect)
+            self._have_done_later(effect)
+        raise self._failure(what, fate)
+
+    def _begin(self, what: str, effect: Callable[[], T]) -> Callable[[], T]:
+        """Send a question; what comes of it shows only when the function returned waits for the answer.
+
+        Each goes a way of its own: what is asked meanwhile may come first.
+        """
+        process = self._process
+        world = process.world
+        process.sleep(0)
+        # Few batches are under way together; more trouble on the way makes up for it.
+        fate, arrives_at = self._fate(trouble=3), world.now + world.latency()
+        answers: list[T] = []
+
+        def arrive() -> None:
+            if not world.store_away:
+                answers.append(effect())
+
+        def finish() -> T:
+            process.sleep(max(0, arrives_at - world.now) + world.latency())
+            if fate is Fate.ANSWERED and answers:
+                return answers[0]
+            is_done_or_late = answers or fate is Fate.LATE
+            raise self._failure(f"{what} under way", fate if is_done_or_late else Fate.REFUSED)
+
+        if fate is Fate.LATE:
+            self._have_done_later(effect)
+        elif fate is not Fate.REFUSED:
+            world.after(arrives_at - world.now, arrive)
+        return finish
+
+    def _have_done_later(self, effect: Callable[[], object]) -> None:
+        world = self._process.world
+        delay = world.random.randrange(1, 6 * SECOND)
+        world.expect_trouble(delay)
+        world.after(delay, effect)
+
+    def _failure(self, what: str, fate: Fate) -> StoreUnavailable:
+        """Return what the caller hears of a call that has failed, after the time that it takes to notice."""
+        process = self._process
+        world = process.world
+        world.tell(process.name, f"{what}: {fate.value}")
         if fate is Fate.LATE or world.chance(0.3):
             process.sleep(TIMEOUT)
-        raise StoreUnavailable(fate.value)
+        return StoreUnavailable(fate.value)
 
-    def _fate(self) -> Fate:
+    def _fate(self, trouble: int = 1) -> Fate:
         world = self._process.world
         if world.store_away:
             return Fate.REFUSED
-        if world.chance(world.weather.store_fails):
+        if world.chance(trouble * world.weather.store_fails):
             return world.random.choice((Fate.REFUSED, Fate.LOST, Fate.LATE))
         return Fate.ANSWERED
 

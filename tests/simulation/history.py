@@ -29,6 +29,8 @@ NARROW: Final = {
     "registry.MAX_BATCH": 2,
     "decide.CATCH_UP_BATCH": 3,
 }
+NARROWEST: Final = {"scheduler.BATCH": 1}
+"""Where claims publish, and several batches of them are under way."""
 TIME_TO_FORGET: Final = 4 * SECOND
 """After so long, replicas that are no more have been forgotten, and their shares divided."""
 GRACE: Final = 2 * SECOND
@@ -50,7 +52,7 @@ def run_history(seed: int, *, trace: bool = False) -> Verdict:
     """Let the history of ``seed`` happen and return what is wrong with it."""
     with _repeatable(seed):
         history = History(seed, trace=trace)
-        with _narrowed() if history.plan.narrow else nullcontext():
+        with _narrowed(history.plan) if history.plan.narrow else nullcontext():
             problems = history.run()
     return Verdict(seed, history.plan, problems, history.figures(), history.world.story or [])
 
@@ -75,10 +77,11 @@ def _ids(random: Random) -> Callable[[int], str]:
 
 
 @contextmanager
-def _narrowed() -> Iterator[None]:
+def _narrowed(plan: Plan) -> Iterator[None]:
     """Make a handful of firings fill batches and queues."""
+    bounds = NARROW | NARROWEST if plan.way == "fused" else NARROW
     with ExitStack() as stack:
-        for name, bound in NARROW.items():
+        for name, bound in bounds.items():
             stack.enter_context(patch(f"qbeat.beat.{name}", bound))
         yield
 

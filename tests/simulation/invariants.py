@@ -323,6 +323,7 @@ def declarations_in_force(facts: Facts) -> Iterator[str]:
 
 def rests_between_ticks(facts: Facts) -> Iterator[str]:
     work = Counter((arrival.replica, arrival.at // SECOND) for arrival in facts.ledger.arrivals)
+    work += facts.ledger.dropped
     for (replica, second), ticks in facts.ledger.ticks.items():
         if ticks > MAX_TICKS + 2 * work[replica, second]:
             yield f"{replica}: {ticks} ticks in second {second - facts.plan.start // SECOND}"

@@ -51,6 +51,8 @@ class Ledger:
     arrivals: list[Arrival] = field(default_factory=list)
     ticks: Counter[tuple[str, int]] = field(default_factory=Counter)
     """How often a replica ticked in one second of true time."""
+    dropped: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """How many messages of a replica the broker's marks have dropped in one second of true time."""
     errors: list[str] = field(default_factory=list)
     """What a replica raised that it should not have."""
     holds: dict[Slot, tuple[str, int]] = field(default_factory=dict)

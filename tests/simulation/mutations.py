@@ -24,6 +24,7 @@ from qbeat.beat.replicas import Shares
 from qbeat.beat.scheduler import Scheduler
 from qbeat.beat.store_time import StoreTime
 from qbeat.store import memory, memory_outbox
+from qbeat.store.base import StoreUnavailable
 from qbeat.store.memory import MemoryStore
 from qbeat.store.records import Claim, EntryRecord, Firing, Release, Settlement, Won
 from tests.simulation.broker import Answer, Broker, SimulatedPublisher
@@ -118,6 +119,18 @@ def fire_all_that_was_missed_whatever_the_policy(schedule: Any, policies: Any, *
 @bug_in(claiming, "_due_at")
 def measure_lateness_without_jitter(tracked: Any) -> Any:
     return lambda fire_time: fire_time
+
+
+_take_in = Claimer._take_in
+
+
+@bug_in(Claimer, "_take_in")
+def go_on_after_claims_whose_answer_is_lost(claimer: Claimer, begun: Any) -> None:
+    try:
+        outcomes = begun.finish()
+    except StoreUnavailable:
+        return
+    _take_in(claimer, replace(begun, finish=lambda: outcomes))
 
 
 # --- publishing and settling

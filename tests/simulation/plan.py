@@ -106,7 +106,10 @@ def _is_frequent(entry: Entry) -> bool:
 def _draw_chaos(random: Random, start: int, zone: str) -> Plan:
     machines = random.choices((1, 2, 3, 4), (2, 5, 4, 1))[0]
     length = random.randrange(4 * SECOND, 16 * SECOND)
-    generations = _draw_generations(random, zone)
+    way = _draw_way(random)
+    # Where claims publish, more are due at a time, and batches of one, so that several are under way.
+    most, narrow = (10, 0.7) if way == "fused" else (5, 0.3)
+    generations = _draw_generations(random, zone, most)
     events = [Event(random.randrange(0, 2 * SECOND), "start", machine) for machine in range(machines)]
     events += _draw_deploys(random, machines, length, len(generations))
     events += _draw_trouble(random, machines, length)
@@ -116,12 +119,12 @@ def _draw_chaos(random: Random, start: int, zone: str) -> Plan:
         length=length,
         rates=tuple(_draw_rate(random) for _ in range(machines)),
         skews=tuple(_draw_skew(random) for _ in range(machines)),
-        way=_draw_way(random),
+        way=way,
         timings=replace(Timings(), uncertain_after=random.choice((2.0, 4.0, 10.0))),
         generations=generations,
         weather=_draw_weather(random),
         events=tuple(events),
-        narrow=random.random() < 0.3,
+        narrow=random.random() < narrow,
     )
 
 
@@ -187,9 +190,9 @@ def _draw_skew(random: Random) -> int:
 # --- declarations
 
 
-def _draw_generations(random: Random, zone: str) -> tuple[Entries, ...]:
+def _draw_generations(random: Random, zone: str, most: int) -> tuple[Entries, ...]:
     """Draw a declaration and a few that came of it: entries added, removed and changed."""
-    generations = [_draw_entries(random, zone, count=random.randint(1, 5))]
+    generations = [_draw_entries(random, zone, count=random.randint(1, most))]
     for _ in range(random.choice((0, 1, 1, 2))):
         entries = dict(generations[-1])
         for name in [*entries, *(f"e{number}" for number in range(6))]:
