@@ -55,6 +55,7 @@ class Dispatcher:
         self._timings = timings
         self._observer = observer
         self._settlements: list[Settlement] = []
+        self._is_urgent = False
         self._releases: list[Release] = []
         self._publishing: Counter[str] = Counter()
         """How many firings of each entry are being published."""
@@ -98,11 +99,11 @@ class Dispatcher:
     def collect(self) -> None:
         """Take in what became of the firings that are being published.
 
-        What goes back into the outbox is written at once: the next claim of its entry must find it there, or
-        a later firing would overtake it.
+        What did not go out is written at once, whether it goes back into the outbox or is given up: should that
+        get lost after the next claims of its entry, it would be published behind the later firings.
         """
         self._take_in(self._publisher.collect())
-        if self._releases:
+        if self._is_urgent:
             self.settle()
 
     def check_outbox_now(self) -> None:
@@ -162,6 +163,7 @@ class Dispatcher:
             del self._settlements[: len(settlements)]
             del self._releases[: len(releases)]
         self._unsettled_since = None
+        self._is_urgent = False
         if ended:
             self._look_if_blocked()
 
@@ -284,8 +286,11 @@ class Dispatcher:
     def _note(self, ending: Settlement | Release) -> None:
         if isinstance(ending, Settlement):
             self._settlements.append(ending)
+            if ending.outcome != "published":
+                self._is_urgent = True
         else:
             self._releases.append(ending)
+            self._is_urgent = True
         if self._unsettled_since is None:
             self._unsettled_since = self._clock.monotonic()
 

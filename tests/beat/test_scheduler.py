@@ -23,6 +23,7 @@ from qbeat.schedules import Crontab, Interval, Schedule
 from qbeat.schedules.base import SECOND, to_us
 from qbeat.schedules.jitter import Jitter, jitter_us
 from qbeat.schedules.zones import DAY, HOUR
+from qbeat.store.records import Claim, Settlement, Won
 from tests.beat.world import START, FlakyStore, World, entry
 
 
@@ -451,6 +452,31 @@ def test_an_entry_that_fails_by_itself_is_tried_again_and_then_failed(world: Wor
     [record] = world.history("bad")
     assert (record.outcome, record.attempt) == ("failed", MAX_ATTEMPTS)
     assert sum(job.firing.entry == "bad" for job in replica.publisher.jobs) == MAX_ATTEMPTS
+
+
+class WatchedClaims(FlakyStore):
+    """Remembers the endings that came with claims."""
+
+    carried: tuple[Settlement, ...] = ()
+
+    def claim(
+        self, claims: Sequence[Claim], settlements: Sequence[Settlement] = (), *, replica: str
+    ) -> list[Won]:
+        self.carried += tuple(settlements)
+        return super().claim(claims, settlements, replica=replica)
+
+
+def test_a_firing_is_given_up_for_good_before_later_ones_are_claimed() -> None:
+    world = World(WatchedClaims)
+    replica = world.start(entry("bad", 1), entry("good", 1))
+    replica.publisher.broken, replica.publisher.holding = {"bad"}, True
+    world.run(1.5)
+    world.clock.advance(1)
+    replica.publisher.holding = False
+    replica.tick()
+    assert isinstance(world.store, WatchedClaims)
+    assert {ending.outcome for ending in world.store.carried} <= {"published"}
+    assert [record.fire_time for record in world.history("bad", "failed")] == [START + SECOND]
 
 
 def test_an_entry_that_fails_only_for_a_while_is_published_late_under_the_same_id(world: World) -> None:
