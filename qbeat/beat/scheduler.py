@@ -49,6 +49,8 @@ OFFSET_STEP: Final = 10
 """Milliseconds by which a clock's offset has to change to be told anew."""
 BATCH: Final = 500
 """Entries claimed in one step: a burst delays whatever is due next by no more than one such step."""
+LOADED_AT_ONCE: Final = 500
+"""Entries declared and read in one tick: some tens of milliseconds."""
 BURST: Final = 0.2
 """Seconds for which one tick goes on to claim batches, before it looks after everything else."""
 
@@ -79,7 +81,6 @@ class Scheduler:
         fusion: Fusion | None = None,
         observer: Observer = SILENT,
         keep: Keep | None = None,
-        load_batch: int = BATCH,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -88,7 +89,6 @@ class Scheduler:
         self._time = time or StoreTime(store, clock)
         self._observer = observer
         self._holder = Holder(replica.id)
-        self._load_batch = load_batch
         self._registry = Registry(store, entries, replica.generation)
         self._shares = Shares(replica.id)
         self._roster = Roster(entries, self._shares)
@@ -224,7 +224,7 @@ class Scheduler:
 
     def _load_some(self, loading: Loading) -> None:
         """Go on with the load, for no longer than what falls due meanwhile can wait."""
-        if self._roster.load(islice(loading.records, self._load_batch)) == self._load_batch:
+        if self._roster.load(islice(loading.records, LOADED_AT_ONCE)) == LOADED_AT_ONCE:
             return
         self._loading = None
         self._declared = True

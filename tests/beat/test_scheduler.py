@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -44,12 +45,18 @@ def seconds(times: list[int]) -> list[float]:
 # --- while it loads
 
 
+@pytest.fixture
+def _loads_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qbeat.beat.scheduler.LOADED_AT_ONCE", 2)
+
+
 def hourly(count: int) -> list[Entry]:
     return [entry(f"hourly-{number}", 3600) for number in range(count)]
 
 
+@pytest.mark.usefixtures("_loads_slowly")
 def test_an_entry_fires_while_later_ones_are_still_declared(world: World) -> None:
-    replica = world.start(entry("due", 10, last_run_at=START - 11 * SECOND), *hourly(5), load_batch=2)
+    replica = world.start(entry("due", 10, last_run_at=START - 11 * SECOND), *hourly(5))
     replica.tick()
     assert seconds(world.broker.fire_times("due")) == [-1]
     assert not replica.scheduler.has_loaded
@@ -57,12 +64,13 @@ def test_an_entry_fires_while_later_ones_are_still_declared(world: World) -> Non
     assert len(replica.scheduler.progress()) == 6
 
 
+@pytest.mark.usefixtures("_loads_slowly")
 def test_what_is_overdue_at_a_start_fires_before_all_is_read(world: World) -> None:
     entries = [*hourly(50), entry("late", 10)]
     world.start(*entries).load()
     world.replicas[0].stop()
     world.clock.advance(15)
-    replica = world.start(*entries, load_batch=2)
+    replica = world.start(*entries)
     replica.tick()
     assert seconds(world.broker.fire_times("late")) == [10]
     assert replica.load() == 25
@@ -71,19 +79,20 @@ def test_what_is_overdue_at_a_start_fires_before_all_is_read(world: World) -> No
     assert len(replica.scheduler.progress()) == 51
 
 
+@pytest.mark.usefixtures("_loads_slowly")
 def test_a_replica_lives_while_it_loads(world: World) -> None:
-    entries = hourly(20)
-    loading = world.start(*entries, load_batch=1)
-    for _ in entries:
+    loading = world.start(*hourly(20))
+    while not loading.scheduler.has_loaded:
         loading.tick()
         world.clock.advance(1.0)
         [seen] = world.store.replicas()
         assert seen.heartbeat_at >= world.now - 1.1 * SECOND
 
 
+@pytest.mark.usefixtures("_loads_slowly")
 def test_what_others_change_during_a_load_is_heeded(world: World) -> None:
     old, new = entry("a", 10), entry("a", 10, options={"queue": "new"})
-    loading = world.start(old, *hourly(20), load_batch=1)
+    loading = world.start(old, *hourly(20))
     loading.tick()
     other = world.start(new, *hourly(20))
     other.load()
@@ -92,8 +101,9 @@ def test_what_others_change_during_a_load_is_heeded(world: World) -> None:
     assert [job.entry.options for job in world.broker.jobs] == [{"queue": "new"}]
 
 
+@pytest.mark.usefixtures("_loads_slowly")
 def test_a_load_that_loses_the_store_begins_anew(world: World) -> None:
-    replica = world.start(entry("a", 10), *hourly(20), load_batch=1)
+    replica = world.start(entry("a", 10), *hourly(20))
     replica.tick()
     flaky(world).away = True
     world.clock.advance(1.0)
@@ -722,13 +732,14 @@ events = st.lists(
 def test_whatever_happens_every_fire_time_ends_once_and_has_one_id(script: list[tuple[str, object]]) -> None:
     world = World()
     entries = [entry("a", 2), entry("b", 3, catch_up="all"), entry("c", 5, catch_up="skip")]
-    world.start(*entries, load_batch=1)
-    world.run(1)
-    for verb, value in script:
-        _play(world, entries, verb, value)
-    _make_whole(world)
     world.start(*entries)
-    horizon = _let_everything_settle(world)
+    world.run(1)
+    with patch("qbeat.beat.scheduler.LOADED_AT_ONCE", 1):
+        for verb, value in script:
+            _play(world, entries, verb, value)
+        _make_whole(world)
+        world.start(*entries)
+        horizon = _let_everything_settle(world)
     for one in entries:
         assert not world.unaccounted(one, START, horizon)
         ids: dict[int, set[str]] = {}
@@ -754,7 +765,7 @@ def _play(world: World, entries: Sequence[Entry], verb: str, value: object) -> N
         case "jump", int(by):
             world.clock.jump(world.now + by * SECOND)
         case "start", _ if len(world.replicas) < 6:
-            world.start(*entries, load_batch=1)
+            world.start(*entries)
         case _, int(index) if index < len(living):
             replica = living[index]
             if verb == "hold":

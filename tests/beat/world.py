@@ -12,7 +12,7 @@ from qbeat.beat.entries import Entry, generation_of
 from qbeat.beat.policies import Policies
 from qbeat.beat.publishing.base import Job, Result, Verdict
 from qbeat.beat.publishing.recording import RecordingPublisher
-from qbeat.beat.scheduler import BATCH, Scheduler
+from qbeat.beat.scheduler import Scheduler
 from qbeat.beat.timings import Timings
 from qbeat.schedules import Interval, Schedule
 from qbeat.schedules.base import SECOND, to_us
@@ -119,14 +119,7 @@ class FlakyStore(MemoryStore):
 class Replica:
     """One scheduler with its publisher."""
 
-    def __init__(
-        self,
-        world: World,
-        number: int,
-        entries: Iterable[Entry],
-        timings: Timings | None,
-        load_batch: int,
-    ) -> None:
+    def __init__(self, world: World, number: int, entries: Iterable[Entry], timings: Timings | None) -> None:
         by_name = {one.name: one for one in entries}
         self.publisher = Publisher(world.clock, world.broker)
         self.record = ReplicaRecord(
@@ -134,7 +127,7 @@ class Replica:
         )
         self.scheduler = Scheduler(
             store=world.store, publisher=self.publisher, clock=world.clock, entries=by_name,
-            replica=self.record, timings=timings, load_batch=load_batch,
+            replica=self.record, timings=timings,
         )  # fmt: skip
         self.scheduler.start()
         self.alive = True
@@ -174,8 +167,8 @@ class World:
         self.broker = Broker()
         self.replicas: list[Replica] = []
 
-    def start(self, *entries: Entry, timings: Timings | None = None, load_batch: int = BATCH) -> Replica:
-        replica = Replica(self, len(self.replicas) + 1, entries, timings, load_batch)
+    def start(self, *entries: Entry, timings: Timings | None = None) -> Replica:
+        replica = Replica(self, len(self.replicas) + 1, entries, timings)
         self.replicas.append(replica)
         return replica
 

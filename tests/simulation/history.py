@@ -24,6 +24,7 @@ TIME_TO_REST: Final = 90
 """Seconds in which everything must have come to rest once all faults have stopped."""
 NARROW: Final = {
     "scheduler.BATCH": 2,
+    "scheduler.LOADED_AT_ONCE": 2,
     "dispatcher.MAX_IN_FLIGHT": 3,
     "dispatcher.MAX_BATCH": 2,
     "registry.MAX_BATCH": 2,
