@@ -11,7 +11,7 @@ MIDDLE: Final = 20
 """Collections of the youngest for each one of the middle generation."""
 OLD: Final = 20
 """Collections of the middle generation for each full one, once all is loaded."""
-LOADING: Final = 200_000
+LOADING: Final = 1_000_000
 """What takes the place of ``YOUNG``, and of ``OLD``, while nearly all that is made stays."""
 
 

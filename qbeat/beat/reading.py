@@ -15,7 +15,7 @@ from celery.schedules import BaseSchedule, crontab
 
 from qbeat.beat.app_timezone import timezone_of
 from qbeat.beat.celery_schedules import compile_schedule
-from qbeat.beat.declarations import Declaration, watched
+from qbeat.beat.declarations import Declaration, Watched, watched
 from qbeat.beat.entries import NOTHING, Entry, digest, printable, without_addresses
 from qbeat.beat.errors import DeclarationError
 from qbeat.beat.policies import DEFAULTS, Policies, PolicyError, read_policies
@@ -79,6 +79,16 @@ def _items(app: Celery, problems: list[str]) -> Iterator[Item]:
     if not isinstance(schedule, Mapping):
         problems.append(f"beat_schedule is {schedule!r}; give a dict of entries by name")
         return
+    if seen.declarations or seen.replaced:
+        yield from _told_apart(schedule, seen, problems)
+    else:
+        yield from (Item(name, entry, "beat_schedule") for name, entry in schedule.items())
+    if CLEANUP not in schedule and _wants_cleanup(app):
+        yield Item(CLEANUP, _cleanup_entry(), "Celery's default")
+
+
+def _told_apart(schedule: Mapping[str, Any], seen: Watched, problems: list[str]) -> Iterator[Item]:
+    """Yield all that was declared, where some of it may have taken another's place in ``beat_schedule``."""
     declared: dict[str, list[Declaration]] = {}
     for declaration in seen.declarations:
         declared.setdefault(declaration.key, []).append(declaration)
@@ -88,8 +98,6 @@ def _items(app: Celery, problems: list[str]) -> Iterator[Item]:
             groups.setdefault(item.name, []).append(item)
     for items in groups.values():
         yield from items if len(items) == 1 else _with_own_names(items)
-    if CLEANUP not in schedule and _wants_cleanup(app):
-        yield Item(CLEANUP, _cleanup_entry(), "Celery's default")
 
 
 def _items_of(
@@ -100,8 +108,6 @@ def _items_of(
     problems: list[str],
 ) -> Sequence[Item]:
     """Return what stands under one name of ``beat_schedule``; nothing if that name was given more than once."""
-    if not declarations and name not in replaced:
-        return (Item(name, entry, "beat_schedule"),)
     items = [
         Item(_stable(known), known.entry, known.where) if known else Item(name, other, "beat_schedule")
         for known, other in _claimants(name, entry, declarations, replaced)

@@ -11,13 +11,15 @@ from typing import Final, TypeVar
 from qbeat.beat.decide import account_for
 from qbeat.beat.entries import Entry
 from qbeat.beat.stored import stored_schedule
-from qbeat.store.base import MAX_BATCH, Store
+from qbeat.store.base import Store
 from qbeat.store.records import Change, EntryRecord, Skip
 
 logger = logging.getLogger("qbeat.registry")
 
 _T = TypeVar("_T")
 
+BATCH: Final = 500
+"""Entries written in one step: what falls due meanwhile waits for no longer than that."""
 MAX_ROUNDS: Final = 10
 """How often a write that somebody else overtook is tried again before it is left to the next start."""
 
@@ -91,7 +93,7 @@ class Registry:
                 yield found
                 continue
             pending.append(found)
-            if len(pending) == MAX_BATCH:
+            if len(pending) == BATCH:
                 yield from self._write(pending, now)
                 pending = []
         yield from self._write(pending, now)
@@ -253,5 +255,5 @@ def _superseded(record: EntryRecord, until: int) -> tuple[Skip, ...]:
 
 
 def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), MAX_BATCH):
-        yield items[start : start + MAX_BATCH]
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery, signals
 from celery._state import _set_task_join_will_block
@@ -20,7 +20,6 @@ from qbeat.beat.clock import Clock, SystemClock
 from qbeat.beat.entries import Entry, generation_of
 from qbeat.beat.errors import SettingError
 from qbeat.beat.garbage import calm_collector
-from qbeat.beat.health.monitor import Monitor
 from qbeat.beat.health.observer import SILENT
 from qbeat.beat.health.sdnotify import Notifier
 from qbeat.beat.health.vitals import Vitals
@@ -34,6 +33,9 @@ from qbeat.beat.store_time import StoreTime
 from qbeat.schedules.tzdb import database
 from qbeat.store.base import Store, StoreUnavailable
 from qbeat.store.records import ReplicaRecord
+
+if TYPE_CHECKING:
+    from qbeat.beat.health.monitor import Monitor
 
 logger = logging.getLogger("qbeat")
 
@@ -67,7 +69,7 @@ class Service:
         self._entries = by_name
         self._vitals = Vitals()
         self._notifier = Notifier()
-        self._monitor = Monitor(settings, self._vitals) if settings.health else None
+        self._monitor = _monitor(settings, self._vitals)
         observer = self._monitor.metrics if self._monitor else SILENT
         if self._monitor:
             store = self._monitor.timed(store)
@@ -189,6 +191,14 @@ class Service:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         signal.signal(number, signal.SIG_DFL)
         self.stop()
+
+
+def _monitor(settings: Settings, vitals: Vitals) -> Monitor | None:
+    if settings.health is None:
+        return None
+    from qbeat.beat.health.monitor import Monitor  # noqa: PLC0415 - most starts need none
+
+    return Monitor(settings, vitals)
 
 
 def describe_replica(entries: Iterable[Entry], now: int) -> ReplicaRecord:

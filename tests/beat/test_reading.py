@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from qbeat.beat.entries import generation_of
 from qbeat.beat.errors import CONFIGURATION, DeclarationError, SettingError
 from qbeat.beat.policies import Policies
 from qbeat.beat.reading import read_entries
 from qbeat.schedules import Cron, Crontab, Interval
 from qbeat.schedules.base import from_us, to_us
 from tests.beat.apps import APP, Apps
+from tests.beat.world import entry
 
 
 def entry_source(**changes: str) -> str:
@@ -370,6 +373,14 @@ def test_equal_declarations_have_equal_fingerprints(apps: Apps) -> None:
 )
 def test_any_change_of_a_declaration_changes_its_fingerprint(apps: Apps, change: dict[str, str]) -> None:
     assert fingerprint(apps, **change) != fingerprint(apps)
+
+
+def test_a_declaration_has_one_generation_whatever_the_order_of_its_entries() -> None:
+    one, other = entry("a", 10), entry("b", 20)
+    assert generation_of([one, other]) == generation_of([other, one])
+    assert generation_of([one, other]) != generation_of([one])
+    assert generation_of([one]) != generation_of([replace(one, name="c")])
+    assert generation_of([]) != generation_of([one])
 
 
 @pytest.mark.parametrize("lazy", ["5", "10"])

@@ -27,7 +27,7 @@ NARROW: Final = {
     "scheduler.LOADED_AT_ONCE": 2,
     "dispatcher.MAX_IN_FLIGHT": 3,
     "dispatcher.MAX_BATCH": 2,
-    "registry.MAX_BATCH": 2,
+    "registry.BATCH": 2,
     "decide.CATCH_UP_BATCH": 3,
 }
 NARROWEST: Final = {"scheduler.BATCH": 1}

@@ -94,9 +94,10 @@ def command(  # noqa: PLR0917
     KEY=VALUE arguments are settings of the app, as in celery beat.
     """
     from qbeat.beat.garbage import hold_collector
+
+    hold_collector()  # imports leave nearly nothing to collect, either
     from qbeat.beat.running import Run, run_app
 
-    hold_collector()
     app = load(settings=settings, **options)
     plan = Run(
         store=store,

@@ -9,9 +9,6 @@ from celery import Celery
 from qbeat.beat.clock import Clock
 from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Publisher
-from qbeat.beat.publishing.blockage import Blockage
-from qbeat.beat.publishing.confirmed import CHANNEL, ConfirmedSender
-from qbeat.beat.publishing.frame_templates import FrameTemplates
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, driver_of
 from qbeat.beat.publishing.pool import PooledPublisher
@@ -41,6 +38,15 @@ def _sender_maker(app: Celery, scheduler: PlainScheduler) -> Callable[[], PlainS
         return lambda: MarkedSender(app, scheduler, messages)
     # What else speaks AMQP, such as librabbitmq, does not confirm.
     if app.connection_for_write().get_transport_cls().__module__ == "kombu.transport.pyamqp":
-        blockage, frames = Blockage(), FrameTemplates(app, CHANNEL)
-        return lambda: ConfirmedSender(app, scheduler, blockage, frames)
+        return _confirmed_sender_maker(app, scheduler)
     return lambda: PlainSender(app, scheduler)
+
+
+def _confirmed_sender_maker(app: Celery, scheduler: PlainScheduler) -> Callable[[], PlainSender]:
+    # Here, for a start on another broker would import all of this in vain.
+    from qbeat.beat.publishing.blockage import Blockage  # noqa: PLC0415
+    from qbeat.beat.publishing.confirmed import CHANNEL, ConfirmedSender  # noqa: PLC0415
+    from qbeat.beat.publishing.frame_templates import FrameTemplates  # noqa: PLC0415
+
+    blockage, frames = Blockage(), FrameTemplates(app, CHANNEL)
+    return lambda: ConfirmedSender(app, scheduler, blockage, frames)
