@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 import pytest
 
 from qbeat.beat.clock import FD_SETSIZE, SystemClock
-from tests.servers import eventually
+from tests.servers import Process, eventually
 
 WAITING = """
 import time
@@ -72,14 +71,16 @@ def test_a_crowd_of_open_files_does_not_matter() -> None:
         clock.wait(60)
 
 
-def test_a_wait_goes_on_while_the_process_is_stopped() -> None:
-    child = subprocess.Popen([sys.executable, "-c", WAITING], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "waiting\n"
+def test_a_wait_goes_on_while_the_process_is_stopped(tmp_path: Path) -> None:
+    child = Process([sys.executable, "-c", WAITING], directory=tmp_path, log=tmp_path / "log")
+    child.start()
+    child.wait_for("waiting")
+    # Stopped a moment earlier it would not have begun to wait.
+    eventually(lambda: child.state == "S")
     ends = time.monotonic() + 3
-    child.send_signal(signal.SIGSTOP)
+    child.pause()
     eventually(lambda: time.monotonic() >= ends)
-    child.send_signal(signal.SIGCONT)
-    late = float(child.communicate(timeout=30)[0])
+    child.resume()
+    assert child.wait() == 0
     # What begins anew would wait for three more seconds.
-    assert late < 2
+    assert float(child.output.splitlines()[-1]) < 2

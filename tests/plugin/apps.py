@@ -13,6 +13,7 @@ from textwrap import dedent
 from typing import Any
 
 from tests.servers import Process, QbeatProcess, RedisServer, clean_environment
+from tests.servers.process import state_and_group
 
 CELERY = (sys.executable, "-m", "celery")
 MARK = "TEST_MARK"
@@ -91,10 +92,9 @@ def marked_processes(mark: str) -> list[str]:
 def is_alive(pid: int) -> bool:
     """Whether a process runs, and is not just waiting to be reaped."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state_and_group(pid)[0] != "Z"
     except OSError:
         return False
-    return state != "Z"
 
 
 def run_python(folder: Path, name: str, text: str, env: Mapping[str, str] | None = None) -> Process:

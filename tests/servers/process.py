@@ -21,6 +21,15 @@ def living() -> list[Process]:
     return list(_living.values())
 
 
+def state_and_group(pid: int) -> tuple[str, int]:
+    """The kernel's letter for what a process does (R runs, S sleeps, T is stopped, Z is dead), and its group.
+
+    FileNotFoundError or ProcessLookupError when there is none of this number.
+    """
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0], int(fields[2])
+
+
 class Process:
     """A command that can be started, signalled, ended and started again.
 
@@ -88,6 +97,11 @@ class Process:
 
     def tail(self, lines: int = 40) -> str:
         return "\n".join(self.output.splitlines()[-lines:])
+
+    @property
+    def state(self) -> str:
+        """What the process does; see `state_and_group`."""
+        return state_and_group(self.pid)[0]
 
     def wait_for(self, pattern: str, *, within: float = 20.0, count: int = 1) -> list[str]:
         """Wait until `count` lines of output match the regular expression; those lines.

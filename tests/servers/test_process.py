@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Process, eventually
+from tests.servers.process import state_and_group
 
 ROOT = Path(__file__).parents[2]
 COUNTS = (
@@ -29,11 +30,6 @@ def counter(tmp_path: Path) -> Iterator[Process]:
     process.start()
     yield process
     process.end()
-
-
-def state_and_group(pid: int) -> tuple[str, int]:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return fields[0], int(fields[2])
 
 
 def living_members(group: int) -> list[int]:
@@ -80,7 +76,7 @@ def test_output_begins_anew_with_each_start(counter: Process) -> None:
 def test_a_paused_process_stands_still_until_it_is_resumed(counter: Process) -> None:
     counter.wait_for("n 1$")
     counter.pause()
-    eventually(lambda: state_and_group(counter.pid)[0] == "T")
+    eventually(lambda: counter.state == "T")
     seen = counter.output
     assert counter.output == seen
     counter.resume()
