@@ -6,17 +6,16 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from secrets import token_hex
-from typing import Final, TypeVar
+from typing import Final
 
 from qbeat.beat.decide import account_for
 from qbeat.beat.entries import Entry
 from qbeat.beat.stored import stored_schedule
 from qbeat.store.base import Store
+from qbeat.store.batches import in_batches
 from qbeat.store.records import Change, EntryRecord, Skip
 
 logger = logging.getLogger("qbeat.registry")
-
-_T = TypeVar("_T")
 
 BATCH: Final = 500
 """Entries written in one step: what falls due meanwhile waits for no longer than that."""
@@ -121,7 +120,7 @@ class Registry:
             yield Change(self._new(self._entries[name], now), expected_revision=None)
 
     def _retire(self, gone: Sequence[EntryRecord], now: int) -> None:
-        for batch in _batches(gone):
+        for batch in in_batches(gone, BATCH):
             self._save([self._retirement(record, now) for record in batch])
         for record in gone:
             logger.info("entry %r is retired: no running replica declares it any more.", record.name)
@@ -252,8 +251,3 @@ def _superseded(record: EntryRecord, until: int) -> tuple[Skip, ...]:
     if schedule is None:
         return ()
     return account_for(schedule, anchor=record.anchor, cursor=record.cursor, until=until, reason="superseded")
-
-
-def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), BATCH):
-        yield items[start : start + BATCH]

@@ -12,8 +12,8 @@ from itertools import chain, groupby, islice
 from struct import Struct
 from typing import Any, Final, Protocol
 
+from qbeat.store.batches import in_batches
 from qbeat.store.records import HistoryRecord
-from qbeat.store.redis.batches import in_batches
 from qbeat.store.redis.packing import NONE, UID_LENGTH
 from qbeat.store.redis.past import unpack_record, unpack_unsettled
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Self
 
 from qbeat.store.base import MAX_BATCH, Store, StoreUnusable
+from qbeat.store.batches import in_batches
 from qbeat.store.checks import check_changes, check_claims, check_length
 from qbeat.store.records import (
     Change,
@@ -21,7 +22,6 @@ from qbeat.store.records import (
     Won,
 )
 from qbeat.store.redis.address import Address, is_redis, parse_address
-from qbeat.store.redis.batches import in_batches
 from qbeat.store.redis.entries import pack_definition, unpack_entries
 from qbeat.store.redis.errors import StoreEmptied
 from qbeat.store.redis.history import History, Span, instant_before, pairs
