@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from celery import Celery
 
+from qbeat.beat.broker_url import broker_of
 from qbeat.beat.errors import SettingError
 
 BROKER: Final = "broker"
@@ -23,7 +24,7 @@ def broker_store(app: Celery) -> str:
 
     Raises ``SettingError`` if the broker is none, or cannot be reached by a URL.
     """
-    connection = app.connection_for_write()
+    connection = broker_of(app)
     transport = str(connection.transport_cls)
     if connection.get_transport_cls().driver_type != "redis" or "cluster" in transport.lower():
         raise SettingError(

@@ -9,15 +9,17 @@ from typing import Any
 
 import click
 from celery import Celery
-from celery.platforms import create_pidlock, set_process_title
+from celery.platforms import set_process_title
 from celery.utils.log import LOG_LEVELS
 
 from qbeat.beat.app_timezone import timezone_of
 from qbeat.beat.banner import banner
+from qbeat.beat.broker_url import broker_of
 from qbeat.beat.echoes import drop_echoes
 from qbeat.beat.errors import OK
 from qbeat.beat.json_log import log_as_json
 from qbeat.beat.plugin.remote_control import answering_pings
+from qbeat.beat.process import check_log, lock_pidfile
 from qbeat.beat.reading import read_entries
 from qbeat.beat.service import Service
 from qbeat.beat.settings import read_settings
@@ -48,11 +50,14 @@ def run_app(app: Celery, run: Run) -> int:
     """Run a replica for ``app`` until it is told to stop; return the exit code."""
     level = LOG_LEVELS[run.loglevel.upper()]
     _set_up_logging(app, run, level)
+    broker_of(app)
     entries = read_entries(app)
     settings = read_settings(app, store=run.store, max_interval=run.max_interval, health=run.health)
     with closing(open_store(settings.store)) as store:
+        service = Service(app, store, entries, settings)
+        service.obey_signals()
         if run.pidfile:
-            create_pidlock(run.pidfile)
+            lock_pidfile(run.pidfile)
         if not run.quiet and run.log_format == "text":
             click.echo(
                 banner(
@@ -67,14 +72,14 @@ def run_app(app: Celery, run: Run) -> int:
             )
         set_process_title("qbeat", info=f"-A {app.main or '?'}")
         logger.debug("tz database: %s", database().why)
-        service = Service(app, store, entries, settings)
-        service.obey_signals()
         with answering_pings(service, wanted=run.remote_control, hostname=run.hostname):
             service.run()
     return OK
 
 
 def _set_up_logging(app: Celery, run: Run, level: int) -> None:
+    if run.logfile:
+        check_log(run.logfile)
     colorize: Any = None if run.color else False
     app.log.setup(level, run.logfile, redirect_stdouts=False, colorize=colorize)
     if run.log_format == "json":

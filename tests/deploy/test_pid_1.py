@@ -64,3 +64,28 @@ def test_sigterm_ends_the_image_s_command_as_pid_1_on_a_read_only_root(tmp_path:
         assert number_inside(inside) == "1"
         os.kill(inside, signal.SIGTERM)
         assert outside.wait(within=15) == 0
+
+
+SLOW = """
+import time
+from celery import Celery
+
+app = Celery("slow", broker="memory://")
+print("importing", flush=True)
+time.sleep(300)
+"""
+"""An app whose import takes longer than anybody waits."""
+
+
+@pytest.mark.skipif(not can_contain(), reason="needs the right to make namespaces")
+def test_sigterm_ends_pid_1_while_it_still_imports_the_app(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [*CONTAINER, str(Path(sys.executable).with_name("qbeat")), "-A", "slow"]
+    with QbeatProcess(tmp_path, env=clean_environment(), command=command) as outside:
+        outside.wait_for("^importing$")
+        inside = eventually(lambda: child_of(outside.pid))
+        assert inside is not None
+        assert number_inside(inside) == "1"
+        os.kill(inside, signal.SIGTERM)
+        assert outside.wait(within=15) == 0
+        assert "qbeat was told to stop while it was starting; nothing has fired." in outside.output

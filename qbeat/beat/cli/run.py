@@ -93,29 +93,34 @@ def command(  # noqa: PLR0917
 
     KEY=VALUE arguments are settings of the app, as in celery beat.
     """
-    from qbeat.beat.garbage import hold_collector
+    from qbeat.beat.cli.early_stop import ending_on_sigterm
 
-    hold_collector()  # imports leave nearly nothing to collect, either
-    from qbeat.beat.running import Run, run_app
+    with ending_on_sigterm():
+        from qbeat.beat.garbage import hold_collector
 
-    app = load(settings=settings, **options)
-    plan = Run(
-        store=store,
-        loglevel=loglevel,
-        logfile=logfile,
-        pidfile=pidfile,
-        max_interval=max_interval,
-        color=not no_color and not logfile and sys.stderr.isatty(),
-        quiet=quiet,
-        remote_control=remote_control,
-        hostname=hostname,
-        health=health,
-        log_format=log_format,
-    )
-    from celery.platforms import detached, maybe_drop_privileges
+        hold_collector()  # imports leave nearly nothing to collect, either
+        from qbeat.beat.process import become, check_files, umask_of
+        from qbeat.beat.running import Run, run_app
 
-    if detach:
-        with detached(logfile, pidfile, uid, gid, umask):
+        app = load(settings=settings, **options)
+        plan = Run(
+            store=store,
+            loglevel=loglevel,
+            logfile=logfile,
+            pidfile=pidfile,
+            max_interval=max_interval,
+            color=not no_color and not logfile and sys.stderr.isatty(),
+            quiet=quiet,
+            remote_control=remote_control,
+            hostname=hostname,
+            health=health,
+            log_format=log_format,
+        )
+        become(uid, gid)
+        if not detach:
             return run_app(app, plan)
-    maybe_drop_privileges(uid=uid, gid=gid)
-    return run_app(app, plan)
+        from celery.platforms import detached
+
+        check_files(logfile, pidfile)  # as long as there is somebody to tell
+        with detached(logfile, pidfile, umask=umask_of(umask)):
+            return run_app(app, plan)
