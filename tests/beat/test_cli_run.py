@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -235,3 +236,53 @@ def test_a_place_where_nobody_may_write_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 78
     assert "/proc/qbeat.db" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["-b", "foo://bar"],
+            "the broker cannot be: No such transport: foo; set broker_url, or give -b, a URL",
+        ),
+        (["-b", "redis://:secret@host:port"], "the broker's URL cannot be read; write one such as redis://"),
+        (
+            ["--pidfile", "/nonexistent/x.pid"],
+            "the pid file /nonexistent/x.pid cannot be written: there is no fol",
+        ),
+        (
+            ["-f", "/nonexistent/x.log"],
+            "the log file /nonexistent/x.log cannot be opened: No such file or direct",
+        ),
+        (["--uid", "nosuch"], "--uid nosuch cannot be: User does not exist: nosuch; name one that exists"),
+        (["--gid", "nosuch"], "--gid nosuch cannot be: Group does not exist: nosuch; name one that exists"),
+        (["--detach", "--uid", "nosuch"], "--uid nosuch cannot be: User does not exist: nosuch"),
+        (["--detach", "--umask", "rw"], "--umask rw cannot be: give it in octal digits, such as 022"),
+        (
+            ["--detach", "-f", "/nonexistent/x.log"],
+            "the log file /nonexistent/x.log cannot be opened: No such",
+        ),
+        (
+            ["--detach", "--pidfile", "/nonexistent/x.pid"],
+            "the pid file /nonexistent/x.pid cannot be written",
+        ),
+    ],
+)
+def test_an_option_that_cannot_be_is_one_sentence(
+    tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    write(tmp_path)
+    done = run_qbeat(tmp_path, "-A", "tasks", "-q", *arguments, within=60)
+    assert done.returncode == 78
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(f"qbeat: {sentence}")
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pymongo") is not None, reason="needs a package to be missing")
+def test_a_broker_whose_package_is_missing_is_one_sentence(tmp_path: Path) -> None:
+    write(tmp_path)
+    done = run_qbeat(tmp_path, "-A", "tasks", "-q", "-b", "mongodb://host", within=60)
+    assert done.returncode == 78
+    assert done.stderr.startswith("qbeat: the broker cannot be: its transport cannot be imported (No module")
+    assert len(done.stderr.splitlines()) == 1

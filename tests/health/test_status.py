@@ -145,6 +145,14 @@ def test_the_doctor_names_each_mistake_with_its_cure(tmp_path: Path) -> None:
     assert "lost: the task 'tasks.nowhere' is not registered" in text
 
 
+def test_the_doctor_tells_of_a_broker_that_cannot_be(tmp_path: Path) -> None:
+    write(tmp_path)
+    _, findings = doctor(tmp_path, "-A", "tasks", "-b", "foo://bar")
+    (broker,) = (finding for finding in findings if finding["check"] == "broker")
+    assert broker["level"] == "error"
+    assert broker["text"].startswith("the broker cannot be: No such transport: foo;")
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
 def test_the_doctor_finds_a_store_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "qbeat.db").touch(mode=0o444)

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from celery import Celery
 
+from qbeat.beat.broker_url import broker_of
 from qbeat.beat.checking import check_app
-from qbeat.beat.errors import QbeatError
+from qbeat.beat.errors import QbeatError, SettingError
 from qbeat.beat.health.doctor import Finding
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, explain
 from qbeat.beat.settings import Settings
@@ -31,7 +32,10 @@ def examine_app(app: Celery, settings: Settings) -> Iterator[Finding]:
 
 def broker(app: Celery) -> Finding:
     """Connect to the broker as publishing does, which asks it for a channel or an answer to a ping."""
-    url = app.connection_for_write().as_uri()
+    try:
+        url = broker_of(app).as_uri()
+    except SettingError as error:
+        return Finding("broker", "error", f"{error}.", "Correct broker_url; qbeat does not start with it.")
     sender = PlainSender(app, PlainScheduler(app))
     started = time.perf_counter()
     try:
