@@ -2,28 +2,30 @@
 
 Celery keeps declarations in a dict: of two unnamed ones of the same signature only the last survives, two
 that were given one name silently become one, and the signature of a chain or group is flattened into a task
-that no worker can run. It also sends ``on_after_configure`` once, so a hook connected later is never called.
-``watch`` notes each call to ``add_periodic_task`` and the moment of that signal, for every app in the process.
+that no worker can run. It also sends ``on_after_configure`` once, so a hook connected later is never called,
+and an error in a hook goes to a log that nobody has set up by then. ``watch`` notes each call to
+``add_periodic_task``, the moment of that signal and what hooks raise, for every app in the process.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from celery import Celery
+from celery.utils.dispatch import Signal
+
+from qbeat.beat.places import place_of_caller
 
 logger = logging.getLogger("qbeat.app")
 
-_CELERY: Final = str(Path(sys.modules["celery"].__file__ or "").parent)
-_HERE: Final = str(Path(__file__))
+_DECLARING: Final = ("on_configure", "on_after_configure", "on_after_finalize")
+"""The signals of an app in whose hooks it declares entries."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,15 @@ class Declaration:
     """File and line of the caller."""
 
 
+@dataclass(frozen=True)
+class FailedHook:
+    """A hook that raised: what it would have declared from there on is not known."""
+
+    hook: str
+    signal: str
+    error: Exception
+
+
 @dataclass
 class Watched:
     """What was seen of one app."""
@@ -47,6 +58,7 @@ class Watched:
     """The hooks that ``on_after_configure`` reached; ``None`` if it has not been sent."""
     replaced: dict[str, Any] = field(default_factory=dict)
     """Entries of ``beat_schedule`` whose place a call to ``add_periodic_task`` took."""
+    failed_hooks: list[FailedHook] = field(default_factory=list)
 
 
 _watched: weakref.WeakKeyDictionary[Celery, Watched] = weakref.WeakKeyDictionary()
@@ -71,22 +83,23 @@ def watch(silently: Callable[[Celery], bool] = lambda app: True) -> Iterator[Non
     if _watching:
         yield
         return
-    # Celery has no public seam for any of the three.
-    seams: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
-        "_sig_to_periodic_task_entry": _noting_declarations,
-        "_add_periodic_task": functools.partial(_noting_replaced, silently=silently),
-        "_load_config": _noting_hooks,
-    }
-    originals = {name: getattr(Celery, name) for name in seams}
-    for name, noting in seams.items():
-        setattr(Celery, name, noting(originals[name]))
+    # Celery has no public seam for any of the four.
+    seams: list[tuple[type, str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = [
+        (Celery, "_sig_to_periodic_task_entry", _noting_declarations),
+        (Celery, "_add_periodic_task", functools.partial(_noting_replaced, silently=silently)),
+        (Celery, "_load_config", _noting_hooks),
+        (Signal, "send", _noting_failures),
+    ]
+    originals = [getattr(owner, name) for owner, name, _ in seams]
+    for (owner, name, noting), original in zip(seams, originals, strict=True):
+        setattr(owner, name, noting(original))
     _watching = True
     try:
         yield
     finally:
         _watching = False
-        for name, original in originals.items():
-            setattr(Celery, name, original)
+        for (owner, name, _), original in zip(seams, originals, strict=True):
+            setattr(owner, name, original)
 
 
 def call_late_hooks(app: Celery) -> None:
@@ -105,9 +118,8 @@ def call_late_hooks(app: Celery) -> None:
         )
         try:
             hook(signal=app.on_after_configure, sender=app, source=app.conf)
-        except Exception as error:
-            # What Celery does about a hook that fails while it is called in time.
-            logger.exception("Signal handler %s raised: %r", _name_of(hook), error)  # noqa: TRY401
+        except Exception as error:  # noqa: BLE001 - whoever reads the entries tells it
+            watched(app).failed_hooks.append(FailedHook(_name_of(hook), "on_after_configure", error))
     watched(app).called_hooks = _hooks(app)
 
 
@@ -123,7 +135,7 @@ def _noting_declarations(original: Callable[..., Any]) -> Callable[..., Any]:
         **options: Any,
     ) -> tuple[str, dict[str, Any]]:
         key, entry = original(app, schedule, sig, args, kwargs, name, **options)
-        watched(app).declarations.append(Declaration(key, bool(name), entry, _caller()))
+        watched(app).declarations.append(Declaration(key, bool(name), entry, place_of_caller()))
         return key, entry
 
     return noting
@@ -155,20 +167,30 @@ def _noting_hooks(original: Callable[..., Any]) -> Callable[..., Any]:
     return noting
 
 
+def _noting_failures(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def noting(signal: Signal, sender: Any, **named: Any) -> Any:
+        responses = original(signal, sender, **named)
+        if isinstance(sender, Celery):
+            for name in _DECLARING:
+                if getattr(sender, name, None) is signal:
+                    watched(sender).failed_hooks.extend(_failures(responses, name))
+        return responses
+
+    return noting
+
+
+def _failures(responses: list[tuple[Any, Any]], signal: str) -> Iterator[FailedHook]:
+    """Yield what was raised. Celery returns it like an answer; the traceback of an answer begins in the hook."""
+    for hook, response in responses:
+        traceback = response.__traceback__ if isinstance(response, Exception) else None
+        if traceback is not None and traceback.tb_frame.f_globals.get("__name__") == Signal.__module__:
+            yield FailedHook(_name_of(hook), signal, response)
+
+
 def _hooks(app: Celery) -> frozenset[Any]:
     return frozenset(key for key, _ in app.on_after_configure.receivers or ())
 
 
 def _name_of(hook: Any) -> str:
     return f"{getattr(hook, '__module__', '?')}.{getattr(hook, '__qualname__', repr(hook))}"
-
-
-def _caller() -> str:
-    """Return file and line of the nearest caller outside Celery and this module."""
-    frame = sys._getframe(1)  # noqa: SLF001 - ``inspect.stack`` reads source files for every frame
-    while frame.f_back is not None:
-        file = frame.f_code.co_filename
-        if file != _HERE and not file.startswith(_CELERY):
-            break
-        frame = frame.f_back
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"

@@ -11,8 +11,11 @@ from celery import Celery
 from celery.app import backends
 from celery.schedules import crontab
 
-from qbeat.beat.declarations import Declaration, Watched, watched
+from qbeat.beat.declarations import Declaration, FailedHook, Watched, watched
 from qbeat.beat.entries import digest, printable, without_addresses
+from qbeat.beat.errors import QbeatError
+from qbeat.beat.places import place_of
+from qbeat.schedules import ScheduleError
 
 logger = logging.getLogger("qbeat.app")
 
@@ -30,8 +33,13 @@ class Item(NamedTuple):
 
 
 def items_of(app: Celery, problems: list[str]) -> Iterator[Item]:
-    """Yield all that a loaded app declares; what cannot be told apart is added to ``problems``."""
+    """Yield all that a loaded app declares; hooks that failed and what cannot be told apart go to ``problems``.
+
+    Celery's beat would go on after an error in a hook. Here that would mean to retire, in the store and for all
+    replicas, what the hook has not come to declare; so whoever reads the entries refuses them, as a bad entry.
+    """
     seen = watched(app)
+    problems.extend(_problem_of(failed) for failed in seen.failed_hooks)
     schedule = app.conf.beat_schedule or {}
     if not isinstance(schedule, Mapping):
         problems.append(f"beat_schedule is {schedule!r}; give a dict of entries by name")
@@ -42,6 +50,21 @@ def items_of(app: Celery, problems: list[str]) -> Iterator[Item]:
         yield from (Item(name, entry, "beat_schedule") for name, entry in schedule.items())
     if CLEANUP not in schedule and _wants_cleanup(app):
         yield Item(CLEANUP, _cleanup_entry(), "Celery's default")
+
+
+def _problem_of(failed: FailedHook) -> str:
+    """Return what to say of a failed hook; an error that is not about a schedule is logged with its traceback."""
+    error = failed.error
+    said = f"the hook {failed.hook} of {failed.signal} ({place_of(error)})"
+    text = " ".join(str(error).split())
+    if isinstance(error, (ScheduleError, QbeatError)):
+        return f"{said}: {text}"
+    logger.error("%s raises:", said, exc_info=error)
+    raised = type(error).__name__ + (f": {text}" if text else "")
+    return (
+        f"{said} raises {raised}; what it declares may be missing, so nothing starts: "
+        f"mend it, or catch the error"
+    )
 
 
 def _told_apart(schedule: Mapping[str, Any], seen: Watched, problems: list[str]) -> Iterator[Item]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from celery import Celery
+from celery.utils.dispatch import Signal
 
-from qbeat.beat.errors import DeclarationError
+from qbeat.beat.errors import CONFIGURATION, DeclarationError
+from qbeat.beat.reading import read_entries
 from qbeat.schedules import Crontab, Interval
 from tests.beat.apps import APP, HEADER, Apps
+from tests.servers import QbeatProcess, eventually, run_qbeat
 from tests.servers.worker import clean_environment
 
 LATE = """
@@ -20,6 +26,21 @@ LATE = """
 def late(sender, **kwargs):
     sender.add_periodic_task(60, check_cat.s())
 """
+
+
+def refusal(app: Celery) -> str:
+    """What is said when the entries of an app are read that cannot be."""
+    with pytest.raises(DeclarationError) as caught:
+        read_entries(app)
+    assert caught.value.exit_code == CONFIGURATION
+    return str(caught.value)
+
+
+def line_of(app: Celery, text: str) -> int:
+    """The number of the only line of an app's module that holds ``text``."""
+    source = Path(sys.modules[app.tasks["tasks.add"].__module__].__file__ or "").read_text().splitlines()
+    [number] = [number for number, line in enumerate(source, 1) if text in line]
+    return number
 
 
 def seconds_of(schedule: object) -> float:
@@ -90,26 +111,6 @@ def test_a_hook_that_celery_called_is_not_called_again(apps: Apps) -> None:
         """
     )
     assert app.calls == ["early", "late"]
-
-
-def test_a_late_hook_that_raises_is_logged_as_celery_logs_an_early_one_and_ends_nothing(
-    apps: Apps, caplog: pytest.LogCaptureFixture
-) -> None:
-    entries = apps.entries(
-        """
-        app.conf.timezone
-
-        @app.on_after_configure.connect
-        def broken(sender, **kwargs):
-            raise LookupError("no cat")
-
-        @app.on_after_configure.connect
-        def fine(sender, **kwargs):
-            sender.add_periodic_task(60, check_cat.s())
-        """
-    )
-    assert list(entries) == ["tasks.check_cat()"]
-    assert any("broken" in record.getMessage() and record.exc_info for record in caplog.records)
 
 
 def test_a_hook_on_after_finalize_declares_entries(apps: Apps) -> None:
@@ -221,6 +222,171 @@ def test_arguments_and_options_beside_the_signature_reach_the_entry(apps: Apps) 
 
 def test_without_entries_there_are_none(apps: Apps) -> None:
     assert apps.entries("") == {}
+
+
+# --- hooks that fail
+
+
+def test_a_schedule_that_a_hook_cannot_make_is_a_declaration_error_with_hook_and_line(apps: Apps) -> None:
+    app = apps.load(
+        """
+        from qbeat.schedules import Cron
+
+        @app.on_after_configure.connect
+        def set_up(sender, **kwargs):
+            sender.add_periodic_task(30.0, check_cat.s())
+            sender.add_periodic_task(Cron("0 0 30 2 *"), check_cat.s(), name="never")
+            sender.add_periodic_task(60, check_cat.s(), name="lost")
+        """
+    )
+    message = refusal(app)
+    [line] = message.splitlines()
+    assert re.match(r"the hook written_\d+\.set_up of on_after_configure \(written_", line)
+    assert f".py:{line_of(app, 'never')}): " in line
+    assert "can never fire" in line
+    assert "Traceback" not in line
+
+
+HOOKS = {
+    "on_after_configure": "@app.on_after_configure.connect",
+    "on_after_finalize": "@app.on_after_finalize.connect",
+    "on_configure": "@app.on_configure.connect",
+    "a late on_after_configure": "app.conf.timezone\n\n@app.on_after_configure.connect",
+}
+
+
+@pytest.mark.parametrize("connect", HOOKS.values(), ids=HOOKS.keys())
+@pytest.mark.parametrize("strong", ["", "(weak=False)"])
+def test_any_error_in_a_hook_is_a_declaration_error_and_logged_with_its_traceback(
+    apps: Apps, caplog: pytest.LogCaptureFixture, connect: str, strong: str
+) -> None:
+    app = apps.load(
+        f"""
+{connect}{strong}
+def set_up(sender, **kwargs):
+    rate = int("once\\na minute")  # here
+
+app.add_periodic_task(60, check_cat.s(), name="fine")
+""".replace("\n\n@", "\n@")
+    )
+    [line] = refusal(app).splitlines()
+    assert re.match(r"the hook written_\d+\.set_up of on_", line)
+    assert f".py:{line_of(app, '# here')}) raises ValueError: invalid literal for int()" in line
+    assert line.endswith("; what it declares may be missing, so nothing starts: mend it, or catch the error")
+    [record] = [record for record in caplog.records if record.name == "qbeat.app"]
+    assert record.levelname == "ERROR"
+    assert record.exc_info
+
+
+def test_an_error_deep_in_a_library_is_placed_where_the_hook_calls_it(apps: Apps) -> None:
+    app = apps.load(
+        """
+        import json
+
+        @app.on_after_finalize.connect
+        def set_up(sender, **kwargs):
+            json.loads("{")  # here
+        """
+    )
+    assert f".py:{line_of(app, '# here')}) raises JSONDecodeError: " in refusal(app)
+
+
+def test_errors_of_hooks_and_of_entries_are_told_at_once(apps: Apps) -> None:
+    app = apps.load(
+        """
+        @app.on_after_configure.connect
+        def one(sender, **kwargs):
+            raise LookupError("no cat")
+
+        @app.on_after_finalize.connect
+        def two(sender, **kwargs):
+            sender.add_periodic_task("soon", check_cat.s(), name="soon")
+            raise OSError
+
+        app.conf.timezone
+
+        @app.on_after_configure.connect
+        def three(sender, **kwargs):
+            sender.add_periodic_task(60, check_cat.s(), name="fine")
+            raise LookupError("no dog")
+        """
+    )
+    first, second, third, fourth = refusal(app).splitlines()
+    assert ".one of on_after_configure" in first
+    assert "raises LookupError: no cat;" in first
+    assert ".two of on_after_finalize" in second
+    assert "raises OSError; what" in second
+    assert ".three of on_after_configure" in third
+    assert fourth.startswith("entry 'soon' ")
+
+
+def test_a_hook_that_catches_its_errors_declares_what_it_declares(apps: Apps) -> None:
+    entries = apps.entries(
+        """
+        @app.on_after_configure.connect
+        def set_up(sender, **kwargs):
+            sender.add_periodic_task(60, check_cat.s(), name="fine")
+            try:
+                raise LookupError("no cat")
+            except LookupError as error:
+                return error
+        """
+    )
+    assert list(entries) == ["fine"]
+
+
+def test_hooks_of_other_signals_may_fail_as_they_do_in_celery(apps: Apps) -> None:
+    entries = apps.entries(
+        """
+        from celery import signals
+
+        @signals.import_modules.connect
+        def told(sender, **kwargs):
+            signals.beat_init.send(sender=sender)
+
+        @signals.beat_init.connect
+        def broken(sender, **kwargs):
+            raise LookupError("no cat")
+
+        app.add_periodic_task(60, check_cat.s(), name="fine")
+        """
+    )
+    assert list(entries) == ["fine"]
+
+
+FAILING_HOOK = """
+@app.on_after_configure.connect
+def set_up(sender, **kwargs):
+    sender.add_periodic_task(60, check_cat.s(), name="kept")
+    if os.path.exists("fail"):
+        raise ValueError("no more")
+    sender.add_periodic_task(60, check_cat.s(), name="lost")
+"""
+
+
+def test_a_hook_that_begins_to_fail_retires_nothing_and_ends_the_start_with_78(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text(HEADER + APP + "import os\n" + FAILING_HOOK)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return run_qbeat(tmp_path, "-A", "tasks", *arguments)
+
+    with QbeatProcess(tmp_path, "-A", "tasks"):
+        eventually(lambda: "lost" in run("list").stdout, within=40)
+    (tmp_path / "fail").touch()
+    for command in ([], ["check"], ["check", "--json"]):
+        done = run(*command)
+        assert done.returncode == CONFIGURATION
+        assert "qbeat: the hook tasks.set_up of on_after_configure (tasks.py:" in done.stderr
+        assert "raises ValueError: no more" in done.stderr
+    assert {row["name"] for row in json.loads(run("list", "--json").stdout)} >= {"kept", "lost"}
+
+
+def test_celery_with_qbeat_inside_does_not_go_on_without_what_a_hook_did_not_declare(apps: Apps) -> None:
+    from qbeat.beat.plugin.scheduler import QbeatScheduler
+
+    app = apps.load(FAILING_HOOK, header=f"import os\nopen('fail', 'w')\n{APP}")
+    with pytest.raises(DeclarationError, match="set_up of on_after_configure"):
+        QbeatScheduler(app)
 
 
 # --- what they are called
@@ -420,12 +586,10 @@ def test_all_errors_are_told_at_once(apps: Apps) -> None:
 
 
 def test_the_watch_leaves_celery_as_it_was(apps: Apps) -> None:
-    from celery import Celery
+    def seams() -> list[object]:
+        names = ("_sig_to_periodic_task_entry", "_add_periodic_task", "_load_config")
+        return [*(vars(Celery)[name] for name in names), vars(Signal)["send"]]
 
-    seams = [
-        vars(Celery)[name] for name in ("_sig_to_periodic_task_entry", "_add_periodic_task", "_load_config")
-    ]
+    before = seams()
     apps.load("app.add_periodic_task(60, check_cat.s())")
-    assert seams == [
-        vars(Celery)[name] for name in ("_sig_to_periodic_task_entry", "_add_periodic_task", "_load_config")
-    ]
+    assert seams() == before
