@@ -30,6 +30,10 @@ SKIPS_TOLD: Final = 20
 """Skips in one batch of claims that get a line of their own in the log."""
 BROKEN_ENTRY_PAUSE: Final = 60 * SECOND
 """How long an entry whose schedule raises is left alone."""
+MAX_FIRINGS: Final = 1_000
+"""Firings claimed in one step, as far as each entry's first leaves room: entries that catch up have many."""
+QUEUED_PAUSE: Final = 1 * SECOND
+"""How long an entry that catches up waits if its firings queue in the outbox behind an unsettled one."""
 
 _Known = dict[tuple[int, int, int, int, int | None], Decision]
 """What was decided in one batch: entries with one schedule that have come equally far share it."""
@@ -117,7 +121,10 @@ class Claimer:
         if self._fusion is not None:
             self._fusion.refresh()
         known: _Known = {}
-        return [(tracked, claim) for tracked in due if (claim := self._wish(tracked, now, known)) is not None]
+        due = [*due]
+        at_most = max(1, min(MAX_FIRINGS, self._dispatcher.room) // max(1, len(due)))
+        wished = ((tracked, self._wish(tracked, now, at_most, known)) for tracked in due)
+        return [(tracked, claim) for tracked, claim in wished if claim is not None]
 
     def _begin(self, wishes: list[tuple[Tracked, Claim]], *, alone: bool) -> _Begun:
         started = self._clock.monotonic()
@@ -131,8 +138,8 @@ class Claimer:
         if self._fusion is not None:
             self._fusion.close()
 
-    def _wish(self, tracked: Tracked, now: int, known: _Known) -> Claim | None:
-        decision = self._decide(tracked, now, known)
+    def _wish(self, tracked: Tracked, now: int, at_most: int, known: _Known) -> Claim | None:
+        decision = self._decide(tracked, now, at_most, known)
         if decision is None:
             return None
         upcoming = decision.next_fire_time
@@ -167,7 +174,7 @@ class Claimer:
             found.append(NewFiring(fire_time, task_id, message))
         return tuple(found)
 
-    def _decide(self, tracked: Tracked, now: int, known: _Known) -> Decision | None:
+    def _decide(self, tracked: Tracked, now: int, at_most: int, known: _Known) -> Decision | None:
         entry = tracked.entry
         schedule, policies = entry.schedule, entry.policies
         key = id(schedule), id(policies), tracked.anchor, tracked.cursor, tracked.next_fire_time
@@ -185,6 +192,7 @@ class Claimer:
                 upcoming=tracked.next_fire_time,
                 runs_left=runs_left(max_runs_of(schedule), tracked.runs) if policies.max_runs else None,
                 due_at=_due_at(tracked) if policies.jitter else None,
+                at_most=at_most,
             )
         except Exception:
             # A schedule of the user's own may raise anything; the other entries must run on.
@@ -219,10 +227,17 @@ class Claimer:
                 firings += self._to_publish(tracked, claim)
             else:
                 self._dispatcher.check_outbox_now()
+                self._let_queue(tracked)
         self._dispatcher.publish(firings, begun.started)
         _log_skips(skipped)
         if lost:
             self._roster.follow(self._store.entries(lost))
+
+    def _let_queue(self, tracked: Tracked) -> None:
+        """Keep an entry that catches up from filling the outbox with what cannot go out yet."""
+        now = self._time.now()
+        if tracked.due_at is not None and tracked.due_at <= now:
+            self._roster.postpone(tracked, now + QUEUED_PAUSE)
 
     def _to_publish(self, tracked: Tracked, claim: Claim) -> list[tuple[Firing, Entry]]:
         """Return the firings of a won claim that the claim has not pushed itself."""

@@ -11,7 +11,7 @@ from qbeat.schedules.base import Schedule, Span
 from qbeat.store.records import Reason, Skip
 
 CATCH_UP_BATCH: Final = 100
-"""With ``catch_up="all"``, so many firings are claimed at a time; the rest is due at once again."""
+"""With ``catch_up="all"``, at most so many firings are claimed at a time; the rest is due at once again."""
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _GRACE: Final = CATCH_UP_GRACE // _MICROSECOND
@@ -38,6 +38,7 @@ def decide(
     upcoming: int | None = None,
     runs_left: int | None = None,
     due_at: DueAt | None = None,
+    at_most: int | None = None,
 ) -> Decision:
     """Account for the fire times in ``(cursor, now]`` by the entry's policies.
 
@@ -45,7 +46,8 @@ def decide(
     window is ``missed``; of the others, ``catch_up`` says which are fired and which are ``coalesced``.
     ``upcoming`` is the first fire time after the cursor, where the caller knows it. After ``runs_left`` more
     firings (``None``: any number) the entry is finished. With jitter, ``due_at`` says when a fire time is due,
-    and it is late only from then on; a fire time that is not due yet stays for later.
+    and it is late only from then on; a fire time that is not due yet stays for later. ``at_most`` bounds the
+    firings where there is time for fewer than ``CATCH_UP_BATCH``.
     """
     if due_at is None and upcoming is not None and upcoming <= now:
         following = schedule.next_us(upcoming, anchor)
@@ -55,7 +57,8 @@ def decide(
         if in_time and (following is None or following > now) and runs_left is None:
             # By far the most common case: one fire time is due, and nothing was missed.
             return Decision((upcoming,), (), upcoming, following)
-    decision = _account(schedule, policies, anchor, cursor, now=now, due_at=due_at)
+    at_most = CATCH_UP_BATCH if at_most is None else min(at_most, CATCH_UP_BATCH)
+    decision = _account(schedule, policies, anchor, cursor, now=now, due_at=due_at, at_most=at_most)
     return decision if runs_left is None else _limited(decision, runs_left)
 
 
@@ -68,7 +71,14 @@ def _limited(decision: Decision, runs_left: int) -> Decision:
 
 
 def _account(
-    schedule: Schedule, policies: Policies, anchor: int, cursor: int, *, now: int, due_at: DueAt | None
+    schedule: Schedule,
+    policies: Policies,
+    anchor: int,
+    cursor: int,
+    *,
+    now: int,
+    due_at: DueAt | None,
+    at_most: int,
 ) -> Decision:
     until, window_start = now, _window_start(policies, now)
     edge = cursor if window_start is None else max(cursor, window_start - 1)
@@ -80,7 +90,7 @@ def _account(
     if rest is None:
         return _decision(schedule, anchor, (), skips, missed.last if missed else cursor)
     if policies.catch_up == "all":
-        fire_times = tuple(_first_times(schedule, anchor, rest))
+        fire_times = tuple(_first_times(schedule, anchor, rest, at_most))
         return _decision(schedule, anchor, fire_times, skips, fire_times[-1])
     skips += _skip(_without_last(schedule, anchor, rest), "coalesced")
     return _decision(schedule, anchor, (rest.last,), skips, rest.last)
@@ -120,9 +130,9 @@ def _without_last(schedule: Schedule, anchor: int, span: Span) -> Span | None:
     return schedule.span(span.first - 1, span.last - 1, anchor)
 
 
-def _first_times(schedule: Schedule, anchor: int, span: Span) -> Iterator[int]:
+def _first_times(schedule: Schedule, anchor: int, span: Span, at_most: int) -> Iterator[int]:
     fire_time: int | None = span.first
-    for _ in range(CATCH_UP_BATCH):
+    for _ in range(at_most):
         if fire_time is None or fire_time > span.last:
             return
         yield fire_time

@@ -117,7 +117,7 @@ class Roster:
     def postpone(self, tracked: Tracked, until: int) -> None:
         """Look at an entry again at ``until``, and do not let a sweep find it before."""
         self._postponed[tracked.uid] = until
-        self._timeline.place(tracked.uid, until)
+        self._timeline.place(tracked.uid, until if tracked.fresh else None)
 
     def is_postponed(self, uid: str, now: int) -> bool:
         """Whether the entry is to be left alone at ``now``."""

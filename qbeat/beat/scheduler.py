@@ -48,7 +48,7 @@ logger = logging.getLogger("qbeat")
 OFFSET_STEP: Final = 10
 """Milliseconds by which a clock's offset has to change to be told anew."""
 BATCH: Final = 500
-"""Entries claimed in one step: a burst delays whatever is due next by no more than one such step."""
+"""Entries claimed in one step: what falls due during a burst waits for no more than two such steps."""
 LOADED_AT_ONCE: Final = 500
 """Entries declared and read in one tick: some tens of milliseconds."""
 BURST: Final = 0.2

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qbeat.beat.claiming import SKIPS_TOLD
+from qbeat.beat.decide import CATCH_UP_BATCH
 from qbeat.beat.dispatcher import MAX_IN_FLIGHT
 from qbeat.beat.entries import Entry
 from qbeat.beat.firing_ids import task_id_of
@@ -386,6 +387,32 @@ def test_a_later_firing_waits_for_an_earlier_one_that_a_crash_left_open(world: W
     assert not world.unaccounted(entry("a", 5), START, START + 30 * SECOND)
 
 
+def test_an_entry_that_catches_up_does_not_fill_the_outbox_behind_what_a_crash_left_open(
+    world: World,
+) -> None:
+    every_second = entry("a", 1, catch_up="all")
+    world.start(every_second).tick()
+    world.replicas[-1].crash()
+    world.clock.advance(5_000)
+    dying = world.start(every_second)
+    dying.publisher.holding = True
+    dying.tick()
+    dying.crash()
+    left = world.store.unsettled()
+    assert left
+    world.broker.jobs.clear()
+    world.start(every_second)
+    most = left
+    while world.store.unsettled():
+        world.run(0.5)
+        most = max(most, world.store.unsettled())
+    assert most <= left + 12 * CATCH_UP_BATCH
+    world.run(60)
+    times = world.broker.fire_times("a")
+    assert times == sorted(set(times))
+    assert not world.unaccounted(every_second, START, world.now - SECOND)
+
+
 # --- several replicas
 
 
@@ -607,8 +634,7 @@ def test_catching_up_on_everything_stays_within_the_bounds(world: World) -> None
     replica = world.start(*entries)
     replica.publisher.holding = True
     world.run(2)
-    # A claim brings at most a hundred firings of an entry, and the last batch of claims may overshoot.
-    assert replica.publisher.in_flight <= MAX_IN_FLIGHT + 30 * 100
+    assert replica.publisher.in_flight == MAX_IN_FLIGHT
     replica.publisher.holding = False
     world.run(20)
     for one in entries:

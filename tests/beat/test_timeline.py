@@ -36,9 +36,38 @@ def test_no_more_are_taken_than_asked_for() -> None:
     timeline = Timeline()
     for number in range(5):
         timeline.place(str(number), number)
-    assert timeline.take_due(10, 2) == ["0", "1"]
     assert timeline.take_due(10, 0) == []
-    assert timeline.take_due(10, 9) == ["2", "3", "4"]
+    assert len(timeline.take_due(10, 2)) == 2
+    assert len(timeline.take_due(10, 9)) == 3
+
+
+def test_what_has_just_fallen_due_does_not_wait_until_a_burst_before_it_is_through() -> None:
+    timeline = Timeline()
+    for number in range(100):
+        timeline.place(f"burst-{number}", 1)
+    timeline.place("second", 2)
+    timeline.place("next", 3)
+    taken = timeline.take_due(4, 10)
+    assert len(taken) == 10
+    assert taken[-2:] == ["second", "next"]
+
+
+def test_what_is_the_longest_due_does_not_wait_behind_what_keeps_falling_due() -> None:
+    timeline = Timeline()
+    timeline.place("old", 0)
+    for number in range(1, 1_000):
+        timeline.place(str(number), number)
+    assert timeline.take_due(1_000, 10)[0] == "old"
+
+
+def test_nothing_is_due_any_more_when_the_clock_has_gone_back() -> None:
+    timeline = Timeline()
+    timeline.place("a", 5)
+    timeline.place("b", 8)
+    assert timeline.take_due(9, 1) == ["a"]
+    assert timeline.take_due(7, 1) == []
+    assert timeline.next_due() == 8
+    assert timeline.take_due(8, 1) == ["b"]
 
 
 def test_an_entry_that_is_placed_again_has_moved() -> None:
@@ -77,6 +106,10 @@ steps = st.lists(
 )
 
 
+def _from_both_ends(due: list[int], limit: int) -> list[int]:
+    return due[: limit - limit // 2] + due[len(due) - limit // 2 :]
+
+
 @given(steps)
 def test_a_timeline_behaves_like_a_sorted_table(script: list[tuple[str, object, object]]) -> None:
     timeline, table = Timeline(), dict[str, int]()
@@ -89,7 +122,8 @@ def test_a_timeline_behaves_like_a_sorted_table(script: list[tuple[str, object, 
                 timeline.place(uid, due_at)
                 table[uid] = due_at
             case (_, int(now), int(limit)):
-                expected = sorted(due_at for due_at in table.values() if due_at <= now)[:limit]
+                due = sorted(due_at for due_at in table.values() if due_at <= now)
+                expected = due if len(due) <= limit else _from_both_ends(due, limit)
                 taken = timeline.take_due(now, limit)
                 assert [table.pop(uid) for uid in taken] == expected
         assert timeline.next_due() == min(table.values(), default=None)

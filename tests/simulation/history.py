@@ -29,6 +29,7 @@ NARROW: Final = {
     "dispatcher.MAX_BATCH": 2,
     "registry.BATCH": 2,
     "decide.CATCH_UP_BATCH": 3,
+    "claiming.MAX_FIRINGS": 5,
 }
 NARROWEST: Final = {"scheduler.BATCH": 1}
 """Where claims publish, and several batches of them are under way."""
