@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from qbeat.store import open_store
-from qbeat.store.base import Store, StoreUnavailable, StoreUnusable
+from qbeat.store.base import Store, StoreUnavailable
 from qbeat.store.records import AUTO, Claim, EntryRecord, Message, NewFiring, Won
 from tests.servers import RedisServer, TcpProxy, eventually
 from tests.store.making import (
@@ -23,6 +23,7 @@ from tests.store.making import (
     fire,
     history_of,
     read,
+    settled,
     take_over,
     task_id,
     uid_of,
@@ -145,24 +146,71 @@ def test_more_messages_of_one_claim_than_one_push_takes_keep_their_order(store: 
     assert messages(client) == expected
 
 
-def nothing_happened(store: Store, client: Any, *queues: str) -> bool:
-    assert [messages(client, queue) for queue in queues] == [[]] * len(queues)
-    assert {(record.cursor, record.total_run_count) for record in store.entries()} == {(START, 0)}
-    assert history_of(store) == []
-    assert store.overdue(START + 12, 10) != []
-    return True
+def waiting(store: Store) -> list[tuple[str, int, bool]]:
+    """What anybody can take from the outbox now: entries, seconds, whether uncertain."""
+    return [(one.entry, one.fire_time - START, one.uncertain) for one in take_over(store, replica="r2")]
 
 
-def test_a_list_that_is_none_refuses_the_whole_batch(store: Store, client: Any) -> None:
-    create(store, entry("a"), entry("b"))
+def test_what_a_list_refuses_waits_in_the_outbox_while_all_else_is_pushed(
+    store: Store, client: Any, clock: Clock
+) -> None:
+    create(store, *(entry(name) for name in "abcde"))
+    a, b, c, d, e = store.entries()
     client.set("taken", "by another program")
-    claims = [pushing(read(store, "a"), 10, key="free"), pushing(read(store, "b"), 10, key="taken")]
-    with pytest.raises(StoreUnusable, match="another program"):
-        store.claim(claims, replica="r1")
-    assert nothing_happened(store, client, "free")
+    clock.now += 15 * SECOND
+    claims = [
+        pushing(a, 10, key="free"),
+        pushing(b, 10, 11, key="taken"),
+        pushing(c, 10),
+        claim_of(d, 10, new_cursor=START + 10),
+        pushing(e, 10, key="free"),
+    ]
+    won = [Won.YES, Won.QUEUED, Won.YES, Won.YES, Won.YES]
+    assert store.claim(claims, replica="r1") == won
+    assert (messages(client, "free"), messages(client)) == (["a ä 10", "e ä 10"], ["c ä 10"])
+    assert store.claim(claims, replica="r1") == [Won.LOST] * 5
+    assert waiting(store) == [("b", 10, False), ("b", 11, False)]
+    ends = {(one.entry, one.outcome, one.published_at) for one in history_of(store)}
+    published = {(name, "published", clock.now) for name in "ace"}
+    assert ends == {*published, ("b", "claimed", None), ("d", "claimed", None)}
+    assert [(one.total_run_count, one.cursor - START) for one in store.entries()] == [
+        (2, 11) if one is b else (1, 10) for one in (a, b, c, d, e)
+    ]
+    assert store.unsettled() == 3
 
 
-def test_a_user_who_may_not_push_everywhere_pushes_nowhere(
+def test_later_claims_of_an_entry_wait_behind_what_a_list_refused(store: Store, client: Any) -> None:
+    create(store, entry("a"))
+    client.set("taken", "by another program")
+    again = pushing(entry("a", cursor=START + 10, revision=1), 20)
+    assert store.claim([pushing(read(store), 10, key="taken"), again], replica="r1") == [Won.QUEUED] * 2
+    assert messages(client) == []
+    assert waiting(store) == [("a", 10, False), ("a", 20, False)]
+
+
+def test_a_claim_for_several_lists_is_pushed_to_none_if_one_refuses(store: Store, client: Any) -> None:
+    create(store, entry("a"), entry("b"))
+    a, b = store.entries()
+    client.set("taken", "by another program")
+    first, second = pushing(a, 10, 20).firings, pushing(a, 10, 20, key="taken").firings
+    mixed = pushing(a, firings=(first[0], second[1]), new_cursor=START + 20)
+    assert store.claim([mixed, pushing(b, 10)], replica="r1") == [Won.QUEUED, Won.YES]
+    assert messages(client) == ["b ä 10"]
+    assert waiting(store) == [("a", 10, False), ("a", 20, False)]
+
+
+def test_settlements_that_come_with_a_refused_message_are_written_once(store: Store, client: Any) -> None:
+    create(store, entry("a"), entry("b"))
+    fire(store, "a", 10)
+    client.set("taken", "by another program")
+    claims = [pushing(read(store, "a"), 20), pushing(read(store, "b"), 10, key="taken")]
+    assert store.claim(claims, [settled("a", 10)], replica="r1") == [Won.YES, Won.QUEUED]
+    ends = [(one.entry, one.fire_time - START, one.outcome) for one in history_of(store)]
+    assert sorted(ends) == [("a", 10, "published"), ("a", 20, "published"), ("b", 10, "claimed")]
+    assert store.unsettled() == 1
+
+
+def test_a_list_that_this_user_may_not_push_to_holds_up_no_other(
     store: Store, client: Any, redis_server: RedisServer
 ) -> None:
     create(store, entry("a"), entry("b"))
@@ -172,23 +220,35 @@ def test_a_user_who_may_not_push_everywhere_pushes_nowhere(
     url = redis_server.url.replace("redis://", "redis://limited:pw@")
     claims = [pushing(read(store, "a"), 10, key="free"), pushing(read(store, "b"), 10, key="secret")]
     try:
-        with open_store(url) as limited, pytest.raises(StoreUnusable, match="does not let this user"):
-            limited.claim(claims, replica="r1")
+        with open_store(url) as limited:
+            assert limited.claim(claims, replica="r1") == [Won.YES, Won.QUEUED]
     finally:
         client.acl_deluser("limited")
-    assert nothing_happened(store, client, "free", "secret")
+    assert (messages(client, "free"), messages(client, "secret")) == (["a ä 10"], [])
+    assert waiting(store) == [("b", 10, False)]
+
+
+def nothing_happened(store: Store, client: Any, *queues: str) -> bool:
+    assert [messages(client, queue) for queue in queues] == [[]] * len(queues)
+    assert {(record.cursor, record.total_run_count) for record in store.entries()} == {(START, 0)}
+    assert history_of(store) == []
+    assert store.overdue(START + 12, 10) != []
+    return True
 
 
 def test_a_redis_without_memory_refuses_the_whole_batch(start_redis: Callable[..., RedisServer]) -> None:
     server = start_redis()
     with open_store(server.url) as store:
         create(store, entry())
+        server.client.set("taken", "by another program")
         server.client.config_set("maxmemory-policy", "noeviction")
         server.client.config_set("maxmemory", 1)
         with pytest.raises(StoreUnavailable, match="no memory left"):
             store.claim([pushing(read(store), 10)], replica="r1")
         with pytest.raises(StoreUnavailable, match="no memory left"):
             store.claim([claim_of(read(store), 10)], replica="r1")
+        with pytest.raises(StoreUnavailable, match="no memory left"):
+            store.claim([pushing(read(store), 10, key="taken")], replica="r1")
         server.client.config_set("maxmemory", 0)
         assert nothing_happened(store, server.client, QUEUE)
         assert store.claim([pushing(read(store), 10)], replica="r1") == [Won.YES]

@@ -28,7 +28,7 @@ _UNMARKED: Final = (
 )
 _FOREIGN: Final = (
     StoreUnusable,
-    f"has keys of another program where the store's or a queue's should be: {_ANOTHER_PREFIX}",
+    f"has keys of another program where the store's should be: {_ANOTHER_PREFIX}",
 )
 _FORBIDDEN: Final = (
     StoreUnusable,

@@ -143,8 +143,8 @@ class RedisStore(Store):
         if not claims and not settlements:
             return list
         uids, packed, messages, lists = pack_claims(claims)
-        keys, settled = (*self._keys, *lists), pack_settlements(settlements)
-        finish = self._begin("claim", replica, settled, uids, packed, *messages, keys=keys)
+        settled = pack_settlements(settlements)
+        finish = self._begin("claim", replica, settled, uids, packed, len(lists), *lists, *messages)
         return lambda: [_WON[letter] for letter in finish()]
 
     def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:
@@ -207,25 +207,26 @@ class RedisStore(Store):
 
     def read(self, verb: str, *arguments: Argument) -> Any:
         """Run a script that only reads; it is run again if its answer is lost."""
-        return self._run(verb, arguments, self._keys, repeat=True)
+        return self._run(verb, arguments, repeat=True)
 
     def ask(self, command: str, key: str, *arguments: Argument) -> Any:
         """Send a command that only reads, about one of the store's keys."""
         return self._server.command(command, self._key[key], *arguments, repeat=True)
 
     def _write(self, verb: str, *arguments: Argument) -> Any:
-        return self._run(verb, arguments, self._keys, repeat=False)
+        return self._run(verb, arguments, repeat=False)
 
-    def _run(self, verb: str, arguments: Sequence[Argument], keys: Sequence[str], *, repeat: bool) -> Any:
+    def _run(self, verb: str, arguments: Sequence[Argument], *, repeat: bool) -> Any:
+        tail = (self._time(), VERSION, *arguments)
         with self._refilled_if_emptied():
-            return self._server.run(script(verb), keys, (self._time(), VERSION, *arguments), repeat=repeat)
+            return self._server.run(script(verb), self._keys, tail, repeat=repeat)
 
-    def _begin(self, verb: str, *arguments: Argument, keys: Sequence[str]) -> Callable[[], Any]:
+    def _begin(self, verb: str, *arguments: Argument) -> Callable[[], Any]:
         """Send a script that writes; the function returned waits for its answer."""
         if self._nature.is_clustered:  # where the answer may be that the keys are elsewhere
-            answer = self._run(verb, arguments, keys, repeat=False)
+            answer = self._write(verb, *arguments)
             return lambda: answer
-        finish = self._server.begin(script(verb), keys, (self._time(), VERSION, *arguments))
+        finish = self._server.begin(script(verb), self._keys, (self._time(), VERSION, *arguments))
 
         def finished() -> Any:
             with self._refilled_if_emptied():

@@ -10,7 +10,6 @@ local META, ENTRIES, NAMES, STATES, CHANGES, DUE = KEYS[1], KEYS[2], KEYS[3], KE
 local OUTBOX, HELD, RELEASED = KEYS[7], KEYS[8], KEYS[9]
 local STARTS, FORMER = KEYS[10], KEYS[11]
 local REPLICAS, NUMBERS, HISTORY, LATE, COUNTS = KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
-local FIRST_MESSAGE_KEY = 17
 local NONE = -9007199254740992
 local CHUNK = 4000 -- how many values Lua can hand to one call; even, so that pairs stay together
 

@@ -1,13 +1,15 @@
 -- needs _store _progress _records _outbox _settling
 -- Settles, then claims, and pushes the messages of the claims that were won.
 --
--- KEYS[17...]  the lists that messages are pushed to
 -- ARGV[3]      the claiming replica
 -- ARGV[4]      settlements, packed
 -- ARGV[5]      the claims' uids, one after the other
 -- ARGV[6]      the claims, packed
--- ARGV[7...]   the messages of their firings, in the same order
+-- ARGV[7]      how many lists messages are pushed to
+-- ARGV[8...]   the lists, then the messages of the claims' firings, in the same order
 -- Returns      a letter for each claim: L lost, Y won, Q won and queued
+--
+-- The lists are not among KEYS: one that this user may not touch would have Redis refuse the whole batch.
 local CLAIM = '>i8i8i8i8i8I2I4' -- cursor, revision, new cursor, next fire time, due at, firings, skips
 local FIRING = '>i8I2I2c0' -- fire time, number of the list of its message or 0, task
 local SKIP = '>i8i8i8I2c0' -- first, last, count, reason
@@ -19,17 +21,29 @@ for i = 1, #ARGV[5] / 32 do
   claimed[i] = string.sub(ARGV[5], 32 * i - 31, 32 * i)
   add_uid(uids, claimed[i])
 end
-load_states(uids)
-load_boxes(uids)
 check_keys()
 
-local at, message_at, now, my_number = 1, 7, clock(), number_of(me)
-local payloads = {} -- number of the list -> messages
-settle(endings)
+local FIRST_LIST, FIRST_MESSAGE = 8, 8 + ARGV[7]
+local now, my_number = clock(), number_of(me)
+local at, message_at -- where the next claim is read, and the next message
+local payloads -- number of the list -> messages
+local refusing = {} -- numbers of the lists that have refused messages
 
 local function is_queued(uid)
   for _, firing in ipairs(boxes[uid] or {}) do
     if firing[LANE] == AUTO and (not firing[HELD_SINCE] or firing[REPLICA] ~= me) then return true end
+  end
+  return false
+end
+
+-- Whether a message of the claim that is to be read would be refused.
+local function is_refused(count)
+  if not next(refusing) then return false end
+  local place = at
+  for _ = 1, count do
+    local _, list, _, following = struct.unpack(FIRING, packed, place)
+    if refusing[list] then return true end
+    place = following
   end
   return false
 end
@@ -72,7 +86,7 @@ local function claim(uid)
   cursor, revision, new_cursor, next_fire_time, due_at, firings, skips, at = struct.unpack(CLAIM, packed, at)
   local state = states[uid]
   local won = state and state[RETIRED_AT] == NONE and state[CURSOR] == cursor and state[REVISION] == revision
-  local queued = won and firings > 0 and boxes[uid] and is_queued(uid)
+  local queued = won and firings > 0 and (boxes[uid] and is_queued(uid) or is_refused(firings))
   local last = fire(uid, firings, won, queued)
   skip(uid, skips, won)
   if not won then return 'L' end
@@ -82,29 +96,61 @@ local function claim(uid)
   return queued and 'Q' or 'Y'
 end
 
--- Push all messages, or none: what was pushed before a refusal is taken back.
-local function push()
-  local pushed = {}
-  for list, messages in pairs(payloads) do
-    local key = KEYS[FIRST_MESSAGE_KEY + list - 1]
-    for first = 1, #messages, CHUNK do
-      local last = math.min(first + CHUNK - 1, #messages)
-      local answer = redis.pcall('LPUSH', key, unpack(messages, first, last))
-      if type(answer) == 'table' and answer.err then
-        for _, done in ipairs(pushed) do redis.call('LPOP', done[1], done[2]) end
-        return answer
-      end
-      pushed[#pushed + 1] = {key, last - first + 1}
-    end
-  end
+-- Settle and claim, in memory, from the start.
+local function claim_all()
+  states, changed, moved, boxes, opened, added, records, pending = {}, {}, {}, {}, {}, 0, {}, 0
+  at, message_at, payloads = 1, FIRST_MESSAGE, {}
+  load_states(uids)
+  load_boxes(uids)
+  settle(endings)
+  local letters = {}
+  for i, uid in ipairs(claimed) do letters[i] = claim(uid) end
+  return table.concat(letters)
 end
 
-local results = {}
-for i, uid in ipairs(claimed) do results[i] = claim(uid) end
-local refusal = push()
+-- Push to one list; return how many messages it has taken, and the refusal if there was one.
+local function push_to(list, messages)
+  for first = 1, #messages, CHUNK do
+    local last = math.min(first + CHUNK - 1, #messages)
+    local answer = redis.pcall('LPUSH', ARGV[FIRST_LIST + list - 1], unpack(messages, first, last))
+    if type(answer) == 'table' and answer.err then return first - 1, answer end
+  end
+  return #messages
+end
+
+-- Whether a refusal concerns one list: a key that is none, or that this user may not push to.
+local function is_of_the_list(refusal)
+  for _, sign in ipairs({'WRONGTYPE', 'NOPERM', 'user executing the script can\'t'}) do
+    if string.find(refusal.err, sign, 1, true) then return true end
+  end
+  return false
+end
+
+-- Push all messages, or none: what was pushed beside a refusal is taken back.
+-- Returns whether the claims have to be made anew, without the lists that refuse; the refusal of everything.
+local function push()
+  local pushed, found, refusal = {}, false, nil
+  for list, messages in pairs(payloads) do
+    pushed[list], refusal = push_to(list, messages)
+    if refusal and not is_of_the_list(refusal) then break end
+    if refusal then found, refusing[list] = true, true end
+    refusal = nil
+  end
+  if not found and not refusal then return false end
+  for list, count in pairs(pushed) do
+    if count > 0 then redis.call('LPOP', ARGV[FIRST_LIST + list - 1], count) end
+  end
+  return not refusal, refusal
+end
+
+local results, again, refusal
+repeat
+  results = claim_all()
+  again, refusal = push()
+until not again
 if refusal then return refusal end
 write_records()
 write_states()
 write_due()
 write_boxes()
-return table.concat(results)
+return results
