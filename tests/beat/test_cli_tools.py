@@ -130,6 +130,40 @@ def test_next_of_an_entry_that_is_not_there_is_an_error(
 ) -> None:
     assert invoke(["next", "nosuch"]) == 2
     assert "there is no entry 'nosuch'; qbeat list shows which there are" in capsys.readouterr().err
+    assert invoke(["next", "dayly"]) == 2
+    assert "there is no entry 'dayly'; did you mean 'daily'? qbeat list shows" in capsys.readouterr().err
+    assert invoke(["next", "broken"]) == 2
+    assert "the entry 'broken' is retired: no app that runs declares it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["quick", None, "0 9 * * *"])
+@pytest.mark.parametrize("form", [["--json"], []])
+def test_next_refuses_a_time_zone_that_is_none(
+    store: str, capsys: pytest.CaptureFixture[str], what: str | None, form: list[str]
+) -> None:
+    assert invoke(["next", *([what] if what else []), "--timezone", "Asia/Tokyoo", *form]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "no time zone 'Asia/Tokyoo'; did you mean 'Asia/Tokyo'?" in err
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("0 9 * *", "expression has 4 fields; write five: minute, hour, day of month, month, day of week"),
+        ("*/5", "expression has 1 fields; write five"),
+        ("0 9 * jan mon-fri * * *", "expression has 8 fields; write five"),
+        ("30 0 9 * * *", "--seconds first or --seconds last"),
+        ("", "name an entry or an expression, or nothing for all entries"),
+        ("feed the cats at noon", "there is no entry 'feed the cats at noon'"),
+        ("3 cats", "there is no entry '3 cats'"),
+    ],
+)
+def test_next_says_what_is_wrong_with_an_expression_and_tells_it_from_a_name(
+    store: str, capsys: pytest.CaptureFixture[str], what: str, sentence: str
+) -> None:
+    assert invoke(["next", what]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 # --- history
@@ -177,6 +211,23 @@ def test_history_of_some_entries_is_of_those(tool: Tool) -> None:
     }
     assert tool("history", "daily") == "Nothing has fired yet.\n"
     assert len(tool("history", "quick", "daily", "--json").splitlines()) == 5
+
+
+def test_history_of_an_entry_that_never_was_is_an_error(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["qick"], ["quick", "qick"], ["qick", "--json"]):
+        assert invoke(["history", *arguments]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "there is no entry 'qick'; did you mean 'quick'? qbeat list shows which there are" in err
+
+
+def test_history_of_an_entry_that_is_gone_from_the_list_is_told(tool: Tool, store: str) -> None:
+    with open_store(store) as opened:
+        opened.remove(["broken"])
+    assert "broken" not in tool("list", "--all")
+    assert "broken" in tool("history", "broken")
 
 
 def test_history_can_be_cut_to_the_latest(tool: Tool) -> None:

@@ -20,10 +20,12 @@ def command(
     store: str | None, count: int | None, as_json: bool, entries: tuple[str, ...], **options: Any
 ) -> None:
     """Show what became of past fire times, of all entries or of each ENTRY, the latest last."""
+    from qbeat.beat.cli.names import check_names
     from qbeat.beat.cli.output import print_json_lines, print_table
     from qbeat.beat.views import history_object
 
     with tool_store(store, **options) as opened:
+        check_names(opened, entries)
         records = list(opened.history(entries=entries or None, newest_first=True, limit=count))
     # Stores order what falls together by ids, which are drawn at random.
     records.sort(key=attrgetter("fire_time", "entry", "lane"))

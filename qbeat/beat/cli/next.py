@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -10,6 +11,13 @@ from qbeat.beat.cli.options import app_options, json_option, store_option, tool_
 
 if TYPE_CHECKING:
     from qbeat.beat.views import Upcoming
+
+_CRON_FIELDS: Final = 5
+_FIELD: Final = re.compile(
+    r"[\d*?H][\dHLW*?/,#()-]*|(mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b.*",
+    re.IGNORECASE,
+)
+"""What a field of a cron expression may look like."""
 
 
 @click.command("next")
@@ -51,6 +59,7 @@ def command(  # noqa: PLR0917
     from qbeat.beat.cli.output import print_json, print_table
     from qbeat.beat.instants import iso, local_text
 
+    _check(what, timezone)
     if what and _is_expression(what):
         found = _of_expression(what, timezone, seconds, count)
     else:
@@ -73,8 +82,30 @@ def command(  # noqa: PLR0917
     )
 
 
+def _check(what: str | None, timezone: str | None) -> None:
+    from qbeat.schedules import ScheduleError
+    from qbeat.schedules.zones import zone
+
+    if what is not None and not what.strip():
+        raise click.UsageError(
+            "the name is empty; name an entry or an expression, or nothing for all entries"
+        )
+    if timezone is not None:
+        try:
+            zone(timezone)
+        except ScheduleError as error:
+            raise click.UsageError(str(error)) from error
+
+
 def _is_expression(what: str) -> bool:
-    return what.startswith("@") or len(what.split()) >= 5  # noqa: PLR2004 - cron's number of fields
+    """Whether ``what`` is meant for a cron expression, even one with too few or too many fields."""
+    words = what.split()
+    if what.startswith("@") or (len(words) >= _CRON_FIELDS and (words[0][0] in "*?" or "=" in words[0])):
+        return True
+    looks = [_FIELD.fullmatch(word) for word in words]
+    if len(words) >= _CRON_FIELDS:
+        return looks[0] is not None
+    return all(looks) and (len(words) > 1 or what.startswith("*"))
 
 
 def _of_expression(text: str, timezone: str | None, seconds: Any, count: int) -> list[Upcoming]:
@@ -87,18 +118,23 @@ def _of_expression(text: str, timezone: str | None, seconds: Any, count: int) ->
             name=text, timezone=timezone or "UTC"
         )
     except ScheduleError as error:
-        raise click.UsageError(str(error)) from error
+        six = "; here that is --seconds first or --seconds last" if "seconds=" in str(error) else ""
+        raise click.UsageError(f"{error}{six}") from error
     return fire_times(schedule, text, SystemClock().now(), count)
 
 
 def _of_entries(name: str | None, count: int, store: str | None, options: dict[str, Any]) -> list[Upcoming]:
+    from qbeat.beat.cli.names import unknown_entry
     from qbeat.beat.clock import SystemClock
     from qbeat.beat.views import upcoming
 
     with tool_store(store, **options) as opened:
-        records = [record for record in opened.entries([name] if name else None) if record.retired_at is None]
-    if name and not records:
-        raise click.UsageError(f"there is no entry {name!r}; qbeat list shows which there are")
+        found = opened.entries([name] if name else None)
+        if name and not found:
+            raise unknown_entry(opened, name)
+    if name and found[0].retired_at is not None:
+        raise click.UsageError(f"the entry {name!r} is retired: no app that runs declares it any more")
+    records = [record for record in found if record.retired_at is None]
     return upcoming(records, SystemClock().now(), count)
 
 
