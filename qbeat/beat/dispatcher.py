@@ -110,8 +110,12 @@ class Dispatcher:
         """Look into the outbox with the next tick: something is known to be there."""
         self._next_outbox_check = 0.0
 
-    def work_off_outbox(self) -> None:
-        """Publish what is in the outbox and nobody is publishing."""
+    def work_off_outbox(self, *, alone: bool) -> None:
+        """Publish what is in the outbox and nobody is publishing.
+
+        Unless this replica is ``alone``, another may die at any time, and what it was publishing is soon taken
+        over where that does no harm.
+        """
         monotonic = self._clock.monotonic()
         limit = min(self.room, MAX_BATCH)
         if monotonic < self._next_outbox_check or not limit:
@@ -119,7 +123,8 @@ class Dispatcher:
         expected = self._next_outbox_check == 0.0
         # Otherwise a slow store could hand out again what is known here to be published.
         self.settle()
-        self._next_outbox_check = monotonic + self._timings.outbox
+        waits_long = alone or not self._publisher.exactly_once
+        self._next_outbox_check = monotonic + (self._timings.outbox if waits_long else self._timings.sweep)
         ours, foreign, full = self._take_over(limit)
         # What stands behind firings that are being published here is free as soon as they are settled.
         blocked = expected and not ours and self._publisher.in_flight > 0

@@ -182,7 +182,7 @@ class Scheduler:
         if self._dispatcher.ready:
             self._fire_due()
             self._sweep_overdue()
-            self._dispatcher.work_off_outbox()
+            self._dispatcher.work_off_outbox(alone=self._shares.alone)
         self._dispatcher.settle_in_time()
         lull = self._lull()
         self._retention.work(lull=lull)

@@ -24,7 +24,8 @@ class Timings:
     sweep: float = 0.2
     """Between sweeps for overdue entries while there are other replicas; alone, with each heartbeat."""
     outbox: float = 1.0
-    """Between looks into the outbox while nothing is known to be there."""
+    """Between looks into the outbox while nothing is known to be there; as often as sweeps where there are other
+    replicas and publishing again does no harm."""
     uncertain_after: float = 10.0
     """A claimed firing that nobody has settled for so long is published again."""
     settle_within: float = 0.05

@@ -455,6 +455,22 @@ def test_what_a_crashed_replica_left_behind_is_fired_by_the_other(world: World) 
     assert max(late) < 1.5 * SECOND
 
 
+def test_what_a_crashed_replica_was_publishing_is_soon_taken_over_where_that_does_no_harm(
+    world: World,
+) -> None:
+    world.broker.takes_each_once = True
+    entries = [entry(f"e{number}", 60) for number in range(40)]
+    first, _ = world.start(*entries), world.start(*entries)
+    world.run(59.9)
+    first.publisher.holding = True
+    world.run(0.2)
+    first.crash()
+    left = world.store.unsettled()
+    assert left
+    world.run(0.9)
+    assert not world.store.unsettled()
+
+
 def test_a_replica_that_was_paused_does_no_harm_when_it_comes_back(world: World) -> None:
     entries = [entry(f"e{number}", 3) for number in range(20)]
     first, _ = world.start(*entries), world.start(*entries)

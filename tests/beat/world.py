@@ -39,6 +39,7 @@ class Broker:
 
     def __init__(self) -> None:
         self.up = True
+        self.takes_each_once = False
         self.jobs: list[Job] = []
 
     def task_ids(self) -> list[str]:
@@ -58,6 +59,10 @@ class Publisher(RecordingPublisher):
         """Entries that fail by their own fault."""
         self.holding = False
         """Whether results are kept back, as of a broker that does not answer."""
+
+    @property
+    def exactly_once(self) -> bool:
+        return self.broker.takes_each_once
 
     @property
     def ready(self) -> bool:
