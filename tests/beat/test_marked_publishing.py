@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
+from itertools import takewhile
 from typing import Any
 
 import pytest
+import redis
+from celery import group
+from kombu.entity import Exchange, Queue
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job, Verdict
@@ -18,7 +23,8 @@ from qbeat.schedules import Interval
 from qbeat.store.records import Message
 from tests.beat.confirmed import looks_at_arguments
 from tests.beat.declaring import app_with
-from tests.beat.wire import body, job, lists
+from tests.beat.publishing import KeepOff
+from tests.beat.wire import Wire, body, comparable, entries_of, job, lists, send_as_celery
 from tests.servers import RedisServer, TcpProxy, eventually
 from tests.torture.oracle import messages_in
 
@@ -120,6 +126,108 @@ def test_a_queue_that_is_none_moves_no_mark(
     redis_server.client.delete("celery")
     assert sender.send([firing("one", 1)]) == [PUBLISHED]
     assert sent(redis_server) == ids(firing("one", 1))
+
+
+def test_of_a_canvas_that_a_queue_refuses_nothing_is_sent(
+    redis_url: str, redis_server: RedisServer, off_result_backend: KeepOff
+) -> None:
+    app = app_with(redis_url)
+    off_result_backend(app)
+    both = group(app.signature("tasks.add", queue=queue) for queue in ("celery", "low"))
+    canvas = Entry("both", "celery.group", Interval(60), "UTC", canvas=dict(both))
+    with closing(MarkedSender(app, PlainScheduler(app))) as sender:
+        assert sender.send([job(canvas)]) == [PUBLISHED]
+        redis_server.client.delete("celery", "low")
+        redis_server.client.set("low", "by something else")
+        for _ in range(2):
+            [(verdict, _)] = sender.send([job(canvas, 1)])
+            assert verdict is Verdict.FAILED
+            assert lists(redis_server.client) == {}
+        redis_server.client.delete("low")
+        for _ in range(2):
+            assert sender.send([job(canvas, 1)]) == [PUBLISHED]
+    assert {key: len(messages) for key, messages in lists(redis_server.client).items()} == {
+        "celery": 1,
+        "low": 1,
+    }
+
+
+# --- what goes to subscribers, or to a queue that expires
+
+SPECIAL = {
+    "fanout": Queue("news", Exchange("news", "fanout"), routing_key=""),
+    "expiring": Queue("news", expires=600),
+}
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.parametrize("prefix", ["", "pfx:"])
+def test_what_is_not_for_a_lasting_queue_is_sent_once_and_as_celery_sends_it(
+    redis_url: str, redis_server: RedisServer, kind: str, prefix: str
+) -> None:
+    app = app_with(
+        redis_url,
+        {"options": {"queue": "news"}},
+        task_queues=[Queue("celery"), SPECIAL[kind]],
+        broker_transport_options={"global_keyprefix": prefix},
+    )
+    feed = job(entries_of(app)["feed"])
+    with listening(redis_server.client) as heard:
+        send_as_celery(app, "feed")
+        theirs = heard() | lists(redis_server.client), expiring(redis_server.client)
+        redis_server.client.flushall()
+        for _ in range(2):
+            with closing(MarkedSender(app, PlainScheduler(app))) as sender:
+                assert sender.send([feed]) == [PUBLISHED]
+        ours = heard() | lists(redis_server.client), expiring(redis_server.client)
+    assert [len(messages) for messages in ours[0].values()] == [1]
+    assert (comparable(ours[0]), ours[1]) == (comparable(theirs[0]), theirs[1])
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_what_is_made_ready_is_not_sent(redis_url: str, redis_server: RedisServer, kind: str) -> None:
+    app = app_with(redis_url, task_queues=[Queue("celery"), SPECIAL[kind]])
+    one, other = firing("one", queue="news"), firing("other", queue="news")
+    with listening(redis_server.client) as heard, closing(MarkedSender(app, PlainScheduler(app))) as sender:
+        for each in (one, other):
+            assert sender.get_ready([(each.entry, each.firing.uid)])
+        assert heard() | lists(redis_server.client) == {}
+        assert sender.send([one, other]) == [PUBLISHED] * 2
+        [messages] = (heard() | lists(redis_server.client)).values()
+    assert [message["headers"]["id"] for message in messages] == ids(one, other)
+
+
+def test_the_event_of_a_firing_is_sent_once(redis_url: str, redis_server: RedisServer) -> None:
+    app = app_with(redis_url, task_send_sent_event=True)
+    one = firing("one")
+    with listening(redis_server.client) as heard:
+        for _ in range(2):
+            with closing(MarkedSender(app, PlainScheduler(app))) as sender:
+                assert sender.send([one]) == [PUBLISHED]
+        [events] = heard().values()
+    assert [body(event)["uuid"] for event in events] == sent(redis_server) == ids(one)
+
+
+@contextmanager
+def listening(client: redis.Redis) -> Iterator[Callable[[], Wire]]:
+    """A function that returns what has been published to subscribers since its last call, by channel."""
+    with client.pubsub() as subscriber:
+        subscriber.psubscribe("*")
+        assert subscriber.get_message(timeout=5) is not None
+
+        def heard() -> Wire:
+            client.publish("end", "")
+            found: Wire = {}
+            for message in takewhile(lambda message: message["channel"] != b"end", subscriber.listen()):
+                found.setdefault(message["channel"].decode(), []).append(json.loads(message["data"]))
+            return found
+
+        yield heard
+
+
+def expiring(client: redis.Redis) -> list[str]:
+    """The lists that expire."""
+    return [key.decode() for key in client.scan_iter(_type="LIST") if int(client.pttl(key)) > 0]
 
 
 # --- what is ready

@@ -1,8 +1,8 @@
 """Publishing exactly once on a Redis broker: a mark beside the queue keeps each entry's last fire time.
 
-One script compares the mark, pushes and moves it. A firing that is published again after a crash finds the
-mark where the first try left it, and sends nothing. This rests on the order in which an entry's firings are
-published, which the outbox keeps.
+One script compares the mark, moves it and sends, to queues and to fanout exchanges. A firing that is published
+again after a crash finds the mark where the first try left it, and sends nothing. This rests on the order in
+which an entry's firings are published, which the outbox keeps.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import redis
 from celery import Celery
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job, Verdict
-from qbeat.beat.publishing.capture import Capture
-from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, explain
+from qbeat.beat.publishing.capture import STEPS, Capture, Command
+from qbeat.beat.publishing.plain import Answer, PlainScheduler, PlainSender, explain
+from qbeat.beat.publishing.refusals import is_refusal, speaks_of_state
 from qbeat.beat.publishing.templates import Templates, instant
 from qbeat.store.records import AUTO, Firing, Message
 
@@ -26,20 +27,31 @@ MARKS: Final = "qbeat:marks"
 """The hash of marks, in the broker's database."""
 
 _SCRIPT: Final = files(__package__).joinpath("push_marked.lua").read_text("utf-8")
+_PUSH: Final = STEPS["lpush"]
 
-Answer = tuple[Verdict, str | None]
+
+class UnansweredError(ConnectionError):
+    """The broker could not be asked for what a message needs; ``verdict`` says how that try ended."""
+
+    def __init__(self, verdict: Verdict, error: str | None) -> None:
+        super().__init__(error)
+        self.verdict = verdict
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A firing's messages, ready to be pushed."""
+    """What sends a firing's messages."""
 
     firing: Firing
-    messages: Sequence[Message]
+    steps: str
+    """A letter for each command."""
+    arguments: Sequence[str | int]
+    """The key and the value of each command, one after the other."""
 
 
 class MarkedSender(PlainSender):
-    """Lets Celery render each firing, captures what would be pushed, and pushes a batch through the script."""
+    """Lets Celery render each firing, captures what would be sent, and sends a batch through the script."""
 
     exactly_once = True
     batch = 500
@@ -61,18 +73,20 @@ class MarkedSender(PlainSender):
         self._push = client.register_script(_SCRIPT)
 
     def render(self, job: Job) -> Sequence[Message]:
-        """Return the messages that Kombu would have pushed for a job.
+        """Return the messages that Kombu would have pushed for a job; nothing is sent.
 
-        Raises ``ValueError`` if there are none, ``ConnectionError`` while the broker is away.
+        Raises ``ValueError`` if more is to be done than to push them, ``UnansweredError``, or what connecting raises,
+        if the broker had to be asked and did not answer.
         """
         self.connect()
-        rendered: list[Rendered] = []
-        answer = self._render(job, rendered)
-        if answer is not None:
-            verdict, error = answer
-            away = verdict in {Verdict.UNSENT, Verdict.UNCERTAIN}
-            raise (ConnectionError if away else ValueError)(error or "it sends no message to a queue")
-        return rendered[0].messages
+        (verdict, error), commands = self._captured(job)
+        if verdict in {Verdict.UNSENT, Verdict.UNCERTAIN}:
+            raise UnansweredError(verdict, error)
+        if verdict is not Verdict.PUBLISHED or not commands:
+            raise ValueError(error or "it sends no message")
+        if any(command.step != _PUSH for command in commands):
+            raise ValueError("its queue expires, or it goes to subscribers")
+        return [Message(command.key, str(command.value)) for command in commands]
 
     def get_ready(self, entries: Sequence[tuple[Entry, str]]) -> bool:
         self._templates.refresh(watched=self._scheduler.is_watched)
@@ -91,27 +105,38 @@ class MarkedSender(PlainSender):
         try:
             at = instant(firing.fire_time)
             message = self._templates.message(job.entry, firing.uid, firing.task_id, at, self.render)
+        except UnansweredError as unanswered:
+            return unanswered.verdict, unanswered.error
         except Exception as error:  # noqa: BLE001 - each transport has its own errors
             self.close()
             return Verdict.UNSENT, explain(error)
         if message is None:
             return self._render(job, rendered)
-        rendered.append(Rendered(firing, [message]))
+        rendered.append(Rendered(firing, _PUSH, message))
         return None
 
     def _render(self, job: Job, rendered: list[Rendered]) -> Answer | None:
         """Render one firing; return the answer if that is already how it ended."""
-        if self._capture is not None:
-            self._capture.reset()
-        verdict, error = self.send_one(job)
-        if verdict is not Verdict.PUBLISHED:
-            return verdict, error
-        capture = cast("Capture", self._capture)
-        if not capture.messages:
-            # Run eagerly, dropped by a router, or let out by Kombu's own way: nothing is left to push.
-            return verdict, None
-        rendered.append(Rendered(job.firing, capture.messages))
+        answer, commands = self._captured(job)
+        if not commands:
+            # Refused, run eagerly, or dropped by a router: nothing is left to send.
+            return answer
+        steps = "".join(command.step for command in commands)
+        rendered.append(Rendered(job.firing, steps, [part for command in commands for part in command[1:]]))
         return None
+
+    def _captured(self, job: Job) -> tuple[Answer, list[Command]]:
+        """Have Celery send a firing, and take what it would have sent, none of it if something went wrong."""
+        if self._capture is not None:
+            self._capture.take()
+        answer = self.send_one(job)
+        if answer[0] is not Verdict.PUBLISHED or self._capture is None:
+            return answer, []
+        return answer, self._capture.take()
+
+    def _judge(self, error: BaseException) -> Verdict:
+        # The connection has done its work.
+        return Verdict.FAILED if is_refusal(error) else super()._judge(error)
 
     def _push_all(self, rendered: Sequence[Rendered]) -> list[Answer]:
         try:
@@ -123,25 +148,28 @@ class MarkedSender(PlainSender):
         try:
             results = self._push(keys=[MARKS], args=_arguments(rendered))
         except (redis.RedisError, OSError) as error:
+            # A Redis that refuses all may be a master no longer: the next try looks for the one that is.
             self.close()
             return [(Verdict.UNCERTAIN, explain(error))] * len(rendered)
-        return [_answer(result) for result in results]
+        answers = [_answer(result) for result in results]
+        if any(verdict is Verdict.UNCERTAIN for verdict, _ in answers):
+            self.close()
+        return answers
 
 
 def _answer(result: int | bytes) -> Answer:
-    """Return how one push ended: refused by a key that is no queue, or by a Redis that takes nothing now."""
+    """Return how one push ended: refused by a queue, or by a Redis that takes nothing now."""
     if isinstance(result, int):
         return Verdict.PUBLISHED, None
     refusal = result.decode(errors="replace")
-    return Verdict.FAILED if refusal.startswith("WRONGTYPE") else Verdict.UNCERTAIN, f"Redis: {refusal}"
+    verdict = Verdict.UNCERTAIN if speaks_of_state(refusal) else Verdict.FAILED
+    return verdict, f"Redis: {refusal}"
 
 
 def _arguments(rendered: Sequence[Rendered]) -> list[str | int]:
     arguments: list[str | int] = []
     for one in rendered:
-        arguments += [mark_field(one.firing), one.firing.fire_time, len(one.messages)]
-        for message in one.messages:
-            arguments += [message.key, message.payload]
+        arguments += (mark_field(one.firing), one.firing.fire_time, one.steps, *one.arguments)
     return arguments
 
 
