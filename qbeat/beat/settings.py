@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-import logging
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,12 +13,15 @@ from celery import Celery
 from qbeat.beat.broker_store import BROKER, broker_store
 from qbeat.beat.errors import SettingError
 from qbeat.beat.retention import Keep
+from qbeat.beat.setting_names import settings_of
 from qbeat.beat.timings import Timings
-
-logger = logging.getLogger("qbeat")
 
 DEFAULT_STORE: Final = "qbeat.db"
 """A SQLite file in the folder in which qbeat runs: beside the app."""
+
+
+Given = Mapping[str, Any]
+"""What the app's configuration says, by the names of ``Settings``."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +61,25 @@ def read_settings(
     max_interval: float | None = None,
     health: str | None = None,
 ) -> Settings:
-    """Return the settings; an option of the command line wins over ``QBEAT_STORE``, that over the app's."""
-    _warn_of_unknown(app)
-    where = store or store_from_environment() or _text(app, "store", DEFAULT_STORE)
+    """Return the settings; an option of the command line wins over the environment, that over the app's.
+
+    The environment is ``QBEAT_STORE`` and ``QBEAT_HEALTH``.
+    """
+    given = settings_of(app, Settings.__dataclass_fields__)
+    where = store or store_from_environment() or _text(given, "store", DEFAULT_STORE)
+    longest = max_interval or app.conf.beat_max_loop_interval or None
     return Settings(
         store=broker_store(app) if where == BROKER else where,
-        health=health or str(app.conf.get("qbeat_health") or "") or None,
-        watchdog_after=_seconds(app, "watchdog_after", Settings.watchdog_after),
-        uncertain_after=_seconds(app, "uncertain_after", Settings.uncertain_after),
-        shutdown_timeout=_seconds(app, "shutdown_timeout", Settings.shutdown_timeout),
-        history_days=_positive(app, "history_days", Keep.days, "days, more than 0, such as 30"),
+        health=health or os.environ.get("QBEAT_HEALTH") or str(given.get("health") or "") or None,
+        watchdog_after=_seconds(given, "watchdog_after", Settings.watchdog_after),
+        uncertain_after=_seconds(given, "uncertain_after", Settings.uncertain_after),
+        shutdown_timeout=_seconds(given, "shutdown_timeout", Settings.shutdown_timeout),
+        history_days=_positive(given, "history_days", Keep.days, "days, more than 0, such as 30"),
         history_count=math.ceil(
-            _positive(app, "history_count", Keep.count, "a number of records, 1 or more, such as 1000000")
+            _positive(given, "history_count", Keep.count, "a number of records, 1 or more, such as 1000000")
         ),
         max_interval=min(
-            max_interval or app.conf.beat_max_loop_interval or Settings.max_interval, Settings.max_interval
+            longest or _seconds(given, "max_interval", Settings.max_interval), Settings.max_interval
         ),
     )
 
@@ -83,8 +89,8 @@ def store_from_environment() -> str | None:
     return os.environ.get("QBEAT_STORE") or None
 
 
-def _text(app: Celery, name: str, default: str) -> str:
-    value = app.conf.get(f"qbeat_{name}", default)
+def _text(given: Given, name: str, default: str) -> str:
+    value = given.get(name, default)
     if not isinstance(value, str) or not value:
         raise SettingError(
             f"qbeat_{name} is {value!r}; give a file name or a URL such as 'sqlite:///qbeat.db'"
@@ -92,12 +98,12 @@ def _text(app: Celery, name: str, default: str) -> str:
     return value
 
 
-def _seconds(app: Celery, name: str, default: float) -> float:
-    return _positive(app, name, default, "seconds, more than 0")
+def _seconds(given: Given, name: str, default: float) -> float:
+    return _positive(given, name, default, "seconds, more than 0")
 
 
-def _positive(app: Celery, name: str, default: float, wanted: str) -> float:
-    value = app.conf.get(f"qbeat_{name}", default)
+def _positive(given: Given, name: str, default: float, wanted: str) -> float:
+    value = given.get(name, default)
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -105,18 +111,3 @@ def _positive(app: Celery, name: str, default: float, wanted: str) -> float:
     if not 0 < number < math.inf:
         raise SettingError(f"qbeat_{name} is {value!r}; give {wanted}")
     return number
-
-
-def _warn_of_unknown(app: Celery) -> None:
-    known = [f"qbeat_{name}" for name in Settings.__dataclass_fields__]
-    for key in _own_keys(app.conf):
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}."
-            logger.warning("The setting %s is unknown; %s", key, hint)
-
-
-def _own_keys(configuration: Any) -> list[str]:
-    """Return the names of qbeat's settings, without the app's own prefix (``CELERY_QBEAT_STORE`` in Django)."""
-    keys = (str(key).lower() for key in configuration)
-    return [key[key.index("qbeat_") :] for key in keys if key.startswith("qbeat_") or "_qbeat_" in key]
