@@ -379,6 +379,25 @@ def test_a_replica_refuses_what_writes(start_redis: Callable[..., RedisServer]) 
         (errors.ResponseError("NOREPLICAS Not enough good replicas to write."), StoreUnavailable, "replicas"),
         (errors.ResponseError("BUSY Redis is busy running a script."), StoreUnavailable, "SCRIPT KILL"),
         (errors.ClusterDownError("CLUSTERDOWN Hash slot not served"), StoreUnavailable, "cluster"),
+        (
+            errors.TryAgainError("Multiple keys request during rehashing of slot"),
+            StoreUnavailable,
+            "repaired or moved",
+        ),
+        (
+            errors.ResponseError("TRYAGAIN Multiple keys request during rehashing of slot"),
+            StoreUnavailable,
+            "repaired or moved",
+        ),
+        (errors.AskError("13822 127.0.0.1:7001"), StoreUnavailable, "repaired or moved"),
+        (errors.ResponseError("ASK 13822 127.0.0.1:7001"), StoreUnavailable, "repaired or moved"),
+        (
+            errors.ResponseError(
+                "ERR Error running script (call to f_1): Script killed by user with SCRIPT KILL."
+            ),
+            StoreUnavailable,
+            "has ended",
+        ),
         (errors.ConnectionError("max number of clients reached"), StoreUnavailable, "too many clients"),
         (
             errors.ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"),

@@ -17,7 +17,18 @@ from qbeat.store.base import Store, StoreUnavailable, StoreUnusable
 from qbeat.store.records import Won
 from tests.servers import Process, RedisServer, Server, eventually
 from tests.servers.server import HOST, need_program
-from tests.store.making import START, claim_of, create, entry, fire, history_of, publish, read, take_over
+from tests.store.making import (
+    START,
+    claim_of,
+    create,
+    entry,
+    fire,
+    history_of,
+    publish,
+    read,
+    replica,
+    take_over,
+)
 
 SLOTS = 16384
 
@@ -96,15 +107,58 @@ def test_keys_that_move_to_another_node_are_followed(nodes: list[Any]) -> None:
     assert nodes[1].dbsize() == 0
 
 
+@pytest.mark.parametrize("moved", [0, 1, None], ids=["no key", "one key", "all keys"])
+def test_while_keys_are_on_their_way_the_store_is_away_and_then_comes_back(
+    nodes: list[Any], moved: int | None
+) -> None:
+    source, target = nodes[1], nodes[0]
+    with open_store(url_of(source)) as store:
+        create(store, entry())
+        claim = claim_of(read(store), 10)
+        _begin_to_move(source, target, source.keys("*")[:moved])
+        for act in (
+            lambda: store.claim([claim], replica="r1"),
+            lambda: store.heartbeat(replica(), live_within=10),
+            store.entries,
+        ):
+            with pytest.raises(StoreUnavailable, match="repaired or moved"):
+                act()
+        _move(source, target, source.keys("*"))
+        _end_move(source, target)
+        assert store.claim([claim], replica="r1") == [Won.YES]
+
+
 def _move_keys(source: Any, target: Any) -> None:
-    slot = source.execute_command("CLUSTER KEYSLOT", "{qbeat}")
-    ids = {client: client.execute_command("CLUSTER MYID").decode() for client in (source, target)}
-    target.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[source])
-    source.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[target])
-    port = target.connection_pool.connection_kwargs["port"]
-    source.execute_command("MIGRATE", HOST, port, "", 0, 5000, "KEYS", *source.keys("*"))
+    _begin_to_move(source, target, source.keys("*"))
+    _end_move(source, target)
+
+
+def _begin_to_move(source: Any, target: Any, keys: list[bytes]) -> None:
+    slot = _slot(source)
+    target.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", _id(source))
+    source.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", _id(target))
+    _move(source, target, keys)
+
+
+def _move(source: Any, target: Any, keys: list[bytes]) -> None:
+    if keys:
+        port = target.connection_pool.connection_kwargs["port"]
+        source.execute_command("MIGRATE", HOST, port, "", 0, 5000, "KEYS", *keys)
+
+
+def _end_move(source: Any, target: Any) -> None:
     for client in (target, source):
-        client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[target])
+        client.execute_command("CLUSTER SETSLOT", _slot(source), "NODE", _id(target))
+
+
+def _slot(client: Any) -> int:
+    slot: int = client.execute_command("CLUSTER KEYSLOT", "{qbeat}")
+    return slot
+
+
+def _id(client: Any) -> str:
+    name: bytes = client.execute_command("CLUSTER MYID")
+    return name.decode()
 
 
 # --- Sentinel

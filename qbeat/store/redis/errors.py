@@ -60,6 +60,10 @@ _ORPHANED: Final = (
     "cannot be found: see whether its Sentinels run, and whether master_name is what they call it",
 )
 _BUSY: Final = StoreUnavailable, "is busy with a long script: wait, or end it with SCRIPT KILL"
+_KILLED: Final = (
+    StoreUnavailable,
+    "has ended what it did for the store, for somebody said SCRIPT KILL: it is tried again",
+)
 _CROWDED: Final = StoreUnavailable, "has too many clients: raise maxclients, or close some"
 _UNLIKE: Final = StoreUnusable, "does not speak as Redis does: correct the store's URL"
 
@@ -80,9 +84,10 @@ _BY_TEXT: Final[tuple[tuple[_Meaning, tuple[str, ...]], ...]] = (
     (_ALONE, ("NOREPLICAS",)),
     (_UNTRUSTED, ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed")),
     (_LOADING, ("LOADING", "loading the dataset")),
-    (_MOVING, ("CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN")),
+    (_MOVING, ("CLUSTERDOWN", "TRYAGAIN", "during rehashing of slot", "ASK ", "MASTERDOWN")),
     (_ORPHANED, ("No master found for",)),
     (_BUSY, ("BUSY",)),
+    (_KILLED, ("Script killed by user",)),
     (_CROWDED, ("max number of clients",)),
 )
 
@@ -93,6 +98,9 @@ _BY_KIND: Final[tuple[tuple[type[Exception], _Meaning], ...]] = (
     (errors.NoPermissionError, _FORBIDDEN),
     (errors.AuthenticationError, _REFUSED),
     (errors.ClusterError, _MOVING),
+    (errors.ClusterDownError, _MOVING),
+    (errors.TryAgainError, _MOVING),
+    (errors.AskError, _MOVING),  # and MovedError, which is one: the keys are elsewhere
     (errors.InvalidResponse, _UNLIKE),
     (errors.TimeoutError, (StoreUnavailable, "did not answer in time: see whether it is overloaded")),
 )
