@@ -7,25 +7,20 @@
 -- The mark comes first: a Redis that takes no writes refuses it, and nothing has been sent. A refusal by one
 -- queue leaves the firing as if it had not been tried, and lets the others go on. What is published to
 -- subscribers cannot be taken back, so its commands stand last.
-local COMMANDS = {L = 'LPUSH', E = 'PEXPIRE', P = 'PUBLISH'}
+local COMMANDS = {[string.byte('L')] = 'LPUSH', [string.byte('E')] = 'PEXPIRE', [string.byte('P')] = 'PUBLISH'}
 local marks = KEYS[1]
 
-local function put_back(field, mark, pushed)
-  redis.call('HSET', marks, field, mark)
-  for last = #pushed, 1, -1 do redis.pcall('LPOP', pushed[last]) end
-end
-
--- Run the commands of one firing, which stand from `at` on.
-local function send(field, mark, steps, at)
-  local pushed = {}
-  for step in string.gmatch(steps, '.') do
-    local answer = redis.pcall(COMMANDS[step], ARGV[at], ARGV[at + 1])
+-- Run the commands of one firing, which stand from `at` on; after a refusal take back what was pushed.
+local function send(steps, at)
+  for step = 1, #steps do
+    local place = at + 2 * step - 2
+    local answer = redis.pcall(COMMANDS[string.byte(steps, step)], ARGV[place], ARGV[place + 1])
     if type(answer) == 'table' and answer.err then
-      put_back(field, mark, pushed)
+      for done = step - 1, 1, -1 do
+        if string.sub(steps, done, done) == 'L' then redis.pcall('LPOP', ARGV[at + 2 * done - 2]) end
+      end
       return answer.err
     end
-    if step == 'L' then pushed[#pushed + 1] = ARGV[at] end
-    at = at + 2
   end
   return 1
 end
@@ -38,7 +33,9 @@ while at <= #ARGV do
   local mark = redis.call('HGET', marks, field) or '-1'
   if tonumber(fire_time) > tonumber(mark) then
     redis.call('HSET', marks, field, fire_time)
-    results[#results + 1] = send(field, mark, steps, at)
+    local result = send(steps, at)
+    if result ~= 1 then redis.call('HSET', marks, field, mark) end
+    results[#results + 1] = result
   else
     results[#results + 1] = 0
   end
