@@ -61,6 +61,21 @@ def test_celery_beat_with_qbeat_fires_both_of_two_unnamed_entries_and_ends_well(
     assert (tmp_path / "beat_init").read_text() == "True\n"
 
 
+@pytest.mark.parametrize(
+    "command", [("beat", "-S", "qbeat"), ("worker", "-B", "--scheduler", "qbeat", "-c", "1")]
+)
+def test_the_environments_health_port_is_served_in_celerys_commands_too(
+    tmp_path: Path, redis_url: str, command: tuple[str, ...]
+) -> None:
+    write_app(tmp_path, redis_url, TWICE)
+    environment = {"QBEAT_HEALTH": "127.0.0.1:0"}
+    with Celery(tmp_path, "-A", "tasks", *command, "-l", "INFO", env=environment) as process:
+        (line,) = process.wait_for(r"http://\S+/healthz", within=30)
+        address = line.partition("http://")[2].partition("/")[0]
+        eventually(lambda: run_qbeat(tmp_path, "status", "--probe", "--health", address).returncode == 0)
+        assert process.terminate() == 0
+
+
 def test_celerys_own_beat_runs_as_ever(tmp_path: Path, redis_url: str) -> None:
     write_app(tmp_path, redis_url, TWICE)
     with Celery(tmp_path, "-A", "tasks", "beat", "-l", "INFO") as process:
