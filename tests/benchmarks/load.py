@@ -48,6 +48,8 @@ class Load:
     """If given, two more entries, herald and rearguard, due every so many seconds, ..."""
     herald_at: float = 0.0
     """... first at this instant."""
+    is_new: bool = False
+    """Whether no entry says when it last ran, so that each is first due ``every`` seconds after it is loaded."""
 
     def planned(self) -> Iterator[Planned]:
         """Yield the entries, the herald first and the rearguard last."""
@@ -68,7 +70,7 @@ class Load:
                 "task": TASK,
                 "schedule": crontab() if entry.every is None else entry.every,
                 "args": (entry.number,),
-                "last_run_at": entry.last_run_at,
+                **({} if self.is_new else {"last_run_at": entry.last_run_at}),
             }
             for entry in self.planned()
         }

@@ -125,6 +125,13 @@ def test_a_part_measured_again_replaces_its_figures_and_leaves_the_others(tmp_pa
     assert path.read_text() == page([_record(_part("One", measured=30.0)), _record(_part("Two"))])
 
 
+def test_new_entries_say_nothing_of_a_last_run() -> None:
+    old, new = (Load(2, 10.0, first_at=1_000.0, is_new=is_new).beat_schedule() for is_new in (False, True))
+
+    assert all("last_run_at" in entry for entry in old.values())
+    assert not any("last_run_at" in entry for entry in new.values())
+
+
 def test_lateness_counts_what_was_due_once_and_leaves_out_what_never_came() -> None:
     load = Load(count=10, every=100.0, first_at=1_000.0, step=1.0)
     arrivals = [(0, 1_000.002), (2, 1_002.5), (2, 1_009.0), (9, 1_009.1), (-1, 1_000.0)]
