@@ -8,7 +8,7 @@ SEEDS ?= 20000
 FAULTS ?= 100
 TRIALS ?= 50
 KILLS ?= 50
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+PYTEST_ARGS ?= -n 3 --dist loadgroup
 # make bench CASE="burst rabbitmq" ENTRIES=1000 WRITE=docs/benchmarks.md
 CASE ?=
 BENCH_ARGS = $(if $(ENTRIES),--entries $(ENTRIES)) $(if $(REPEATS),--repeats $(REPEATS)) \
