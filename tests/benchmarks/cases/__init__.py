@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.benchmarks.cases import burst, lateness, minutely, rabbitmq, standing
+from tests.benchmarks.cases import burst, lateness, minutely, rabbitmq, schedules, standing
 from tests.benchmarks.results import Part, Sizes
 
 CASES: Final[Mapping[str, Callable[[Sizes], Part]]] = {
@@ -14,4 +14,5 @@ CASES: Final[Mapping[str, Callable[[Sizes], Part]]] = {
     "rabbitmq": rabbitmq.run,
     "lateness": lateness.run,
     "standing": standing.run,
+    "schedules": schedules.run,
 }
