@@ -1,4 +1,4 @@
-"""The outbox in SQL: claimed firings until they are settled, given back or taken over."""
+"""The outbox in SQL: claimed firings until they are settled or given back."""
 
 from __future__ import annotations
 
@@ -16,24 +16,21 @@ from sqlalchemy import (
     String,
     Text,
     and_,
-    bindparam,
     case,
-    exists,
     func,
     literal,
     null,
-    or_,
     select,
     update,
 )
-from sqlalchemy.types import TypeEngine
 
 from qbeat.store.checks import storable
-from qbeat.store.records import Firing, Release, Settlement
+from qbeat.store.records import Release, Settlement
 from qbeat.store.sql.dialect import Columns, Dialect, Groups
-from qbeat.store.sql.tables import entry, history, outbox, store
+from qbeat.store.sql.tables import history, outbox
 
-_KEY: Final[dict[str, TypeEngine[Any]]] = {"uid": String(), "lane": String(), "fire_time": BigInteger()}
+KEY: Final[Columns] = {"uid": String(), "lane": String(), "fire_time": BigInteger()}
+"""What names a firing."""
 _SETTLED: Final[Columns] = {
     "attempt": Integer(),
     "lane": String(),
@@ -66,7 +63,6 @@ class Outbox:
         self._dialect = dialect
         self._build_settle(dialect)
         self._build_release(dialect)
-        self._build_take_over(dialect)
 
     def settle(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
         for ended in _rounds(settlements):
@@ -102,20 +98,6 @@ class Outbox:
             .values(held_since=None, not_before=0, error=None, uncertain=1)
         )
 
-    def take_over(self, connection: Connection, replica: str, stale_after: int, limit: int) -> list[Firing]:
-        # One at a time: whoever looked while another takes would see the earlier firings free that are not.
-        connection.execute(select(store.c.id).with_for_update())
-        now = self._dialect.now(connection)
-        scope = {"now": now, "stale": now - stale_after, "longest": limit}
-        found = connection.execute(self._takeable, scope).mappings()
-        firings = [Firing(**{**row, "uncertain": bool(row["uncertain"])}) for row in found]
-        if firings:
-            taken = json.dumps(
-                [[one.uid, one.lane, one.fire_time, one.attempt, int(one.uncertain)] for one in firings]
-            )
-            connection.execute(self._take, {"taken": taken, "me": replica, "now": now})
-        return firings
-
     def count(self, connection: Connection) -> int:
         return int(connection.execute(select(func.count()).select_from(outbox)).scalar_one())
 
@@ -124,16 +106,18 @@ class Outbox:
         self._write_history = dialect.insert_missing(history).from_select(
             _HISTORY,
             _ended(settled.c.outcome, settled.c.reason, settled.c.published_at)
-            .join_from(settled, outbox, and_(_same_firing(settled), _same_attempt(settled)))
+            .join_from(settled, outbox, and_(same_firing(settled), _same_attempt(settled)))
             # against a takeover at the same time
             .with_for_update(of=outbox),
         )
-        self._drop_settled = dialect.delete_batch(outbox, settled, [*_KEY], settled.c.attempt.is_(None))
-        self._drop_settled_attempts = dialect.delete_batch(outbox, settled, [*_KEY, "attempt"])
+        self._drop_settled = dialect.delete_batch(outbox, settled, [*KEY], settled.c.attempt.is_(None))
+        self._drop_settled_attempts = dialect.delete_batch(outbox, settled, [*KEY, "attempt"])
         gone = dialect.batch("gone", {"uid": String()})
         ended = _ended(literal("skipped"), literal("superseded"), null())
         self._write_superseded = dialect.insert_missing(history).from_select(
-            _HISTORY, ended.join_from(gone, outbox, outbox.c.uid == gone.c.uid)
+            # against a settlement at the same time
+            _HISTORY,
+            ended.join_from(gone, outbox, outbox.c.uid == gone.c.uid).with_for_update(of=outbox),
         )
         self._drop_superseded = dialect.delete_batch(outbox, gone, ["uid"])
 
@@ -144,52 +128,15 @@ class Outbox:
             "error": Text(),
             "uncertain": Integer(),
         }
-        released = dialect.batch("released", {**_KEY, **columns})
+        released = dialect.batch("released", {**KEY, **columns})
         self._release = (
             update(outbox)
-            .where(_same_firing(released), _same_attempt(released))
+            .where(same_firing(released), _same_attempt(released))
             .values(
                 held_since=None,
                 not_before=released.c.not_before,
                 error=released.c.error,
                 uncertain=case((released.c.uncertain == 1, 1), else_=outbox.c.uncertain),
-            )
-        )
-
-    def _build_take_over(self, dialect: Dialect) -> None:
-        earlier = outbox.alias("earlier")
-        blocked = exists().where(
-            earlier.c.uid == outbox.c.uid,
-            earlier.c.lane == outbox.c.lane,
-            earlier.c.fire_time < outbox.c.fire_time,
-            ~_free(earlier),
-        )
-        self._takeable = (
-            select(
-                outbox.c.uid,
-                entry.c.name.label("entry"),
-                outbox.c.fire_time,
-                outbox.c.lane,
-                outbox.c.task_id,
-                (outbox.c.attempt + 1).label("attempt"),
-                _uncertain_now().label("uncertain"),
-            )
-            .join(entry, entry.c.id == outbox.c.entry_id)
-            .where(_free(outbox), ~blocked)
-            .order_by(outbox.c.fire_time, outbox.c.uid, outbox.c.lane)
-            .limit(bindparam("longest"))
-            .with_for_update(of=outbox)
-        )
-        taken = dialect.batch("taken", {**_KEY, "attempt": Integer(), "uncertain": Integer()})
-        self._take = (
-            update(outbox)
-            .where(_same_firing(taken))
-            .values(
-                replica=bindparam("me"),
-                held_since=bindparam("now"),
-                uncertain=taken.c.uncertain,
-                attempt=taken.c.attempt,
-                error=None,
             )
         )
 
@@ -225,20 +172,9 @@ def _same_attempt(batch: FromClause) -> ColumnElement[bool]:
     return func.coalesce(batch.c.attempt, outbox.c.attempt) == outbox.c.attempt
 
 
-def _uncertain_now() -> ColumnElement[int]:
-    """Return whether a firing that is taken over may have reached the broker: 1 unless it was released."""
-    return case((outbox.c.held_since.is_not(None), 1), else_=outbox.c.uncertain)
-
-
-def _same_firing(batch: FromClause) -> ColumnElement[bool]:
-    return and_(*(outbox.c[name] == batch.c[name] for name in _KEY))
-
-
-def _free(table: FromClause) -> ColumnElement[bool]:
-    """Return whether a firing may be taken over ``now``: true or false, never NULL, for it is negated too."""
-    released = and_(table.c.held_since.is_(None), table.c.not_before <= bindparam("now", type_=BigInteger()))
-    stale = and_(table.c.held_since.is_not(None), table.c.held_since < bindparam("stale", type_=BigInteger()))
-    return or_(released, stale)
+def same_firing(batch: FromClause) -> ColumnElement[bool]:
+    """Return whether a row of the outbox is the one that a row of ``batch`` names."""
+    return and_(*(outbox.c[name] == batch.c[name] for name in KEY))
 
 
 def _ended(

@@ -28,8 +28,9 @@ class Replicas:
             connection.execute(insert(replica).values(id=record.id, **values))
         known = self.all(connection)
         silent = [other.id for other in known if other.heartbeat_at < now - live_within]
-        if silent:  # by their ids, so that no row is locked but theirs
-            connection.execute(delete(replica).where(replica.c.id.in_(silent)))
+        if silent:  # by their ids, so that no row is locked but theirs; one may have come back meanwhile
+            still = replica.c.id.in_(silent), replica.c.heartbeat_at < now - live_within
+            connection.execute(delete(replica).where(*still))
         live = tuple(other for other in known if other.id not in silent)
         return Pulse(now=now, change=state.change_number, replicas=live)
 

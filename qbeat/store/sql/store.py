@@ -33,6 +33,7 @@ from qbeat.store.sql.history_pages import PAGE, HistoryPages, Place, Span
 from qbeat.store.sql.opening import open_dialect
 from qbeat.store.sql.outbox import Outbox
 from qbeat.store.sql.replicas import Replicas
+from qbeat.store.sql.takeover import Takeovers
 
 Result = TypeVar("Result")
 
@@ -48,6 +49,7 @@ class SqlStore(Store):
         self._history = History(dialect)
         self._pages = HistoryPages(dialect)
         self._outbox = Outbox(dialect)
+        self._takeovers = Takeovers(dialect)
         self._entries = Entries(dialect, self._outbox, self._history)
         self._claims = Claims(dialect, self._history)
         self._replicas = Replicas(dialect)
@@ -120,7 +122,9 @@ class SqlStore(Store):
         self._write(settle_and_release)
 
     def take_over(self, *, replica: str, stale_after: int, limit: int) -> list[Firing]:
-        return self._write(lambda connection: self._outbox.take_over(connection, replica, stale_after, limit))
+        return self._write(
+            lambda connection: self._takeovers.take_over(connection, replica, stale_after, limit)
+        )
 
     def unsettled(self) -> int:
         return self._read(self._outbox.count)
