@@ -157,6 +157,21 @@ def test_a_message_too_large_for_a_frame_goes_the_plain_way(
     assert sorted(task_ids(taken(rabbitmq_url))) == sorted(ids([large, small]))
 
 
+def test_a_message_too_large_for_the_frames_of_its_broker_goes_the_plain_way(
+    rabbitmq_url: str, rabbitmq_server: RabbitMQServer, make_sender: MakeSender
+) -> None:
+    sender = make_sender(app_with(rabbitmq_url))
+    large, small = firing(entry("large", "x" * 30_000)), firing(entry("small", "x"))
+    rabbitmq_server.evaluate("application:set_env(rabbit, frame_max, 16384)")
+    try:
+        sender.connect()
+    finally:
+        rabbitmq_server.evaluate("application:set_env(rabbit, frame_max, 131072)")
+    assert sender.send([large, small]) == [None, PUBLISHED]
+    assert sender.send([large]) == [PUBLISHED]
+    assert sorted(task_ids(taken(rabbitmq_url))) == sorted(ids([large, small]))
+
+
 def test_whoever_watches_sees_each_message(rabbitmq_url: str, make_sender: MakeSender) -> None:
     app = app_with(rabbitmq_url)
     sender = make_sender(app)

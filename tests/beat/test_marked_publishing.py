@@ -269,6 +269,24 @@ def test_what_is_ready_stays_so_when_more_entries_come_than_are_remembered(
     assert sent(redis_server) == ids(*first, *second)
 
 
+def test_entries_of_more_classes_than_are_remembered_go_the_plain_way(
+    redis_url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qbeat.beat.publishing.classes.MAX_CLASSES", 2)
+    app = app_with(redis_url)
+    first = [firing(name, headers={"tenant": name}) for name in ("one", "two", "three")]
+    second = [job(each.entry, 1, each.firing.uid) for each in first]
+    with closing(MarkedSender(app, PlainScheduler(app))) as sender:
+        assert sender.send(first) == [PUBLISHED] * 3
+        looks = looks_at_arguments(app)
+        assert sender.send(second[:2]) == [PUBLISHED] * 2
+        assert looks == []
+        assert sender.send(second[2:]) == [PUBLISHED]
+        assert looks != []
+    tenants = [message["headers"]["tenant"] for message in lists(redis_server.client)["celery"]]
+    assert tenants == ["one", "two", "three"] * 2
+
+
 def test_an_entry_that_is_declared_anew_is_made_ready_anew(redis_url: str, redis_server: RedisServer) -> None:
     app = app_with(redis_url)
     with closing(MarkedSender(app, PlainScheduler(app))) as sender:

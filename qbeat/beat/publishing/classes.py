@@ -23,6 +23,8 @@ from qbeat.store.records import Firing
 
 logger = logging.getLogger("qbeat.publishing")
 
+MAX_CLASSES: Final = 1_000
+"""Classes that are remembered, some kilobytes each; entries of further ones go the plain way."""
 MAX_REMEMBERED: Final = 250_000
 """Entries that are kept ready; what others fill in is made for each firing."""
 
@@ -42,6 +44,9 @@ It raises ``ValueError`` for a job that is not for the fast way, what is not in 
 
 class EntryClasses(ABC, Generic[Rendered, Class, *Parts]):
     """What is ready for ordinary entries, so that Celery does not have to be asked for each of their messages.
+
+    Entries with options of their own, such as a header of each tenant's, are a class each. Beyond ``MAX_CLASSES``
+    of them nothing more is learned, and nothing forgotten: all take turns, so what is needed next would be gone.
 
     Senders, each in its thread, may share one. Each comes with its own way to render; should two of them find
     out the same at a time, what one has found holds for both.
@@ -91,11 +96,7 @@ class EntryClasses(ABC, Generic[Rendered, Class, *Parts]):
     def _prepare(self, entry: Entry, uid: str, render: Render[Rendered]) -> tuple[Entry, *Parts] | None:
         if not self._enabled or not is_ordinary(self._app, entry):
             return None
-        name = entry.task, json.dumps(entry.options, sort_keys=True) if entry.options else ""
-        if name in self._classes:
-            found = self._classes.get(name)
-        else:
-            found = self._classes.setdefault(name, self._learn(entry, uid, render))
+        found = self._class(entry, uid, render)
         if found is None:
             return None
         ready = entry, *self._parts_of(entry, found)
@@ -104,6 +105,15 @@ class EntryClasses(ABC, Generic[Rendered, Class, *Parts]):
             # that what is needed next has just been forgotten.
             self._ready[entry.name] = ready
         return ready
+
+    def _class(self, entry: Entry, uid: str, render: Render[Rendered]) -> Class | None:
+        """Return what an entry's class has in common; ``None`` if it goes the plain way."""
+        name = entry.task, json.dumps(entry.options, sort_keys=True) if entry.options else ""
+        if name in self._classes:
+            return self._classes.get(name)
+        if len(self._classes) >= MAX_CLASSES:
+            return None
+        return self._classes.setdefault(name, self._learn(entry, uid, render))
 
     def _learn(self, entry: Entry, uid: str, render: Render[Rendered]) -> Class | None:
         """Make what an entry's class has in common, or find that it has to go the plain way."""

@@ -16,6 +16,7 @@ from qbeat.beat.publishing.base import Job, Verdict
 from qbeat.beat.publishing.blockage import Blockage, let_go
 from qbeat.beat.publishing.confirms import Window
 from qbeat.beat.publishing.frame_templates import FrameTemplates, Rendered, Route
+from qbeat.beat.publishing.frames import MAX_SIZE
 from qbeat.beat.publishing.plain import SOCKET_TIMEOUT, Answer, PlainScheduler, PlainSender, explain
 from qbeat.beat.publishing.trial import Trial
 
@@ -109,13 +110,17 @@ class ConfirmedSender(PlainSender):
                 self._publish(ready, jobs, answers)
 
     def _ready(self, group: Sequence[tuple[int, Route, bytes]]) -> list[tuple[int, Route, bytes]]:
-        """Connect and declare what is missing; return what then can go out. Raises what connecting raises."""
+        """Connect and declare what is missing; return what then can go out. Raises what connecting raises.
+
+        What might not fit into the frames that this broker takes stays behind: Kombu cuts it into smaller ones.
+        """
         routes = {route for _, route, _ in group}
         while True:
             self._connect_and_heed()
             refused = next((route for route in routes - self._declared if not self._declare(route)), None)
             if refused is None:
-                return [one for one in group if one[1] in routes]
+                limit = self._connection.connection.frame_max or MAX_SIZE
+                return [one for one in group if one[1] in routes and len(one[2]) <= limit]
             routes.remove(refused)
 
     def _connect_and_heed(self) -> None:

@@ -15,7 +15,7 @@ from amqp.method_framing import frame_writer
 from amqp.serialization import dumps
 
 MAX_SIZE: Final = 100_000
-"""Bytes that a message may have here; a larger one might not fit into one frame."""
+"""Bytes that the frames of a message may have here; those of a larger one might be too large for most brokers."""
 
 _PUBLISH_ARGUMENTS: Final = "Bssbb"
 _LONG: Final = Struct(">I")
