@@ -76,6 +76,30 @@ def test_the_environments_health_port_is_served_in_celerys_commands_too(
         assert process.terminate() == 0
 
 
+WRONG = "    app.add_periodic_task(0, tick.s('a'), name='zero')\n"
+CANNOT_BE = [
+    (("-s", "corrupt.db"), "", "corrupt.db is not an SQLite database"),
+    (("-s", "foo://x"), "", "foo:// is no kind of store"),
+    (("-s", "/nonexistent/x.db"), "", "the folder /nonexistent does not exist"),
+    ((), WRONG, "entry 'zero' (tasks.py:"),
+    ((), "    app.conf.qbeat_uncertain_after = 'soon'\n", "qbeat_uncertain_after is 'soon'; give seconds"),
+    ((), "    app.conf.broker_url = 'foo://bar'\n", "the broker cannot be: No such transport: foo"),
+]
+
+
+@pytest.mark.parametrize(("options", "text", "sentence"), CANNOT_BE)
+def test_what_cannot_be_ends_celery_beat_in_one_sentence_with_qbeats_exit_code(
+    tmp_path: Path, options: tuple[str, ...], text: str, sentence: str
+) -> None:
+    write_app(tmp_path, "memory://", text)
+    (tmp_path / "corrupt.db").write_text("not a database at all")
+    done = run_celery(tmp_path, "-A", "tasks", "beat", "-S", "qbeat", *options)
+    assert done.returncode == 78
+    assert len(done.stderr.splitlines()) == 1
+    assert f"qbeat: {sentence}" in done.stderr
+    assert "Traceback" not in done.stdout
+
+
 def test_celerys_own_beat_runs_as_ever(tmp_path: Path, redis_url: str) -> None:
     write_app(tmp_path, redis_url, TWICE)
     with Celery(tmp_path, "-A", "tasks", "beat", "-l", "INFO") as process:

@@ -105,6 +105,18 @@ def test_only_a_green_pool_is_refused_in_a_sentence(worker: QbeatProcess, pool: 
             )
 
 
+def test_a_store_that_cannot_be_is_one_sentence_a_restart(worker: QbeatProcess, tmp_path: Path) -> None:
+    (tmp_path / "corrupt.db").write_text("not a database at all")
+    worker.command += ["-s", "corrupt.db"]
+    with worker:
+        worker.wait_for("has ended with exit code 78; it is started again in 2 s", within=40)
+        assert worker.terminate(within=30) == 0
+        told = [line for line in worker.output.splitlines() if "corrupt.db" in line and "/Beat]" in line]
+        assert len(told) >= 2
+        assert all("CRITICAL" in line and "is not an SQLite database" in line for line in told)
+        assert "Traceback" not in worker.output
+
+
 def test_without_beat_it_is_celerys_worker_alone(worker: QbeatProcess, tmp_path: Path) -> None:
     worker.command.remove("-B")
     with worker:

@@ -14,10 +14,12 @@ from billiard import current_process
 from celery import Celery, beat, signals
 
 from qbeat.beat import entries as engine
+from qbeat.beat.broker_url import broker_of
 from qbeat.beat.declarations import call_late_hooks
 from qbeat.beat.echoes import drop_echoes
 from qbeat.beat.plugin.choice import store_of, without_password
 from qbeat.beat.plugin.deferral import DeferredSignals
+from qbeat.beat.plugin.ending import in_one_sentence, is_for_beat_alone
 from qbeat.beat.plugin.engine import Engine
 from qbeat.beat.plugin.lifeline import Lifeline
 from qbeat.beat.plugin.schedule import Entries, PluginEntry, declaration_of, view_of, words_of
@@ -64,15 +66,19 @@ class QbeatScheduler(PlainScheduler):
         **kwargs: Any,
     ) -> None:
         self.schedule_filename = schedule_filename
-        self._settings = read_settings(
-            app,
-            store=store_of(app, schedule_filename),
-            max_interval=max_interval or None,
-        )
+        with in_one_sentence():
+            if is_for_beat_alone():
+                broker_of(app)
+            self._settings = read_settings(
+                app,
+                store=store_of(app, schedule_filename),
+                max_interval=max_interval or None,
+            )
         self._engine: Engine | None = None
         self._known: dict[str, _Known] = {}
         self._ticking = False
         self._close_after_tick = False
+        self._exit_code: int | None = None
         self._deferral = DeferredSignals()
         self._lifeline: Lifeline | None = None
         self._pid = os.getpid()
@@ -97,7 +103,11 @@ class QbeatScheduler(PlainScheduler):
         with self._deferral.held():
             self._ticking = True
             try:
-                wait = self._turn()
+                with in_one_sentence():
+                    wait = self._turn()
+            except SystemExit as end:
+                self._exit_code = end.code if isinstance(end.code, int) else None
+                raise
             finally:
                 self._ticking = False
                 if self._close_after_tick:
@@ -122,6 +132,11 @@ class QbeatScheduler(PlainScheduler):
         finally:
             super().close()
             self._release_connection()
+            code, self._exit_code = self._exit_code, None
+        if code is not None:
+            raise SystemExit(
+                code
+            )  # what ``tick`` raises, Celery takes for a wish to stop, and forgets the code
 
     def sync(self) -> None:
         """Do nothing: what has fired is in the store already."""
@@ -137,7 +152,8 @@ class QbeatScheduler(PlainScheduler):
         """Read what the app declares."""
         call_late_hooks(self.app)
         given = dict(self.data)
-        self._read_declared()
+        with in_one_sentence():
+            self._read_declared()
         self.data.update(given)
 
     def get_schedule(self) -> Entries:
