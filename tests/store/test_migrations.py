@@ -158,7 +158,8 @@ def test_a_running_program_stops_once_the_store_has_gone_past_it(path: Path) -> 
 
 
 def test_a_store_without_its_version_is_said(path: Path) -> None:
-    open_store(str(path)).close()
+    with open_store(str(path)) as store:
+        create(store, entry())
     with closing(sqlite3.connect(path, isolation_level=None)) as raw:
         raw.execute("DELETE FROM qbeat_store")
     with pytest.raises(StoreUnusable, match="qbeat_store is empty"):

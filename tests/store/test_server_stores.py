@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier
 
 import pytest
+from sqlalchemy import inspect
 
 from qbeat.store import open_store
 from qbeat.store.base import Store, StoreUnavailable, StoreUnusable
 from qbeat.store.records import Won
-from qbeat.store.sql import mysql, postgresql, server_dialect
+from qbeat.store.sql import SqlStore, mysql, postgresql, server_dialect, tables
 from tests.servers import MariadbServer, PostgresServer, TcpProxy
 from tests.store.making import START, claim_of, create, entry, fire, fire_times, history_of, read, replica
 
@@ -159,6 +162,43 @@ def test_a_lock_that_somebody_keeps_is_given_up(place: Place) -> None:
             with pytest.raises(StoreUnavailable, match="is busy"):
                 store.claim([claim_of(read(store), 10)], replica="r1")
         fire(store, "a", 10)
+
+
+# --- making
+
+
+def test_stores_that_are_opened_at_once_for_the_first_time_are_one(place: Place) -> None:
+    count = 3
+    for _ in range(4):
+        url, barrier = place.server.database_url(place.server.new_database()), Barrier(count)
+
+        def make_and_use(number: int, url: str = url, barrier: Barrier = barrier) -> None:
+            barrier.wait(timeout=20)
+            with open_store(url) as store:
+                create(store, entry(f"n{number}"))
+
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(make_and_use, range(count)))
+        with open_store(url) as store:
+            assert [record.name for record in store.entries()] == ["n0", "n1", "n2"]
+
+
+def test_a_store_whose_making_was_cut_short_is_made_by_the_next_start(place: Place) -> None:
+    with open_store(place.url) as store:
+        assert isinstance(store, SqlStore)
+        with store._dialect.writer.begin() as connection:  # what MySQL may keep of it
+            connection.execute(tables.store.delete())
+            (index,) = tables.progress.indexes
+            index.drop(connection)
+            tables.outbox.drop(connection)
+    with pytest.raises(StoreUnusable, match="start qbeat once"):
+        open_store(place.url, create=False)
+    with open_store(place.url) as store:
+        assert isinstance(store, SqlStore)
+        create(store, entry())
+        fire(store, "a", 10)
+        with store._dialect.engine.connect() as connection:
+            assert inspect(connection).get_indexes(tables.progress.name)
 
 
 # --- what is wrong

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sqlalchemy import Connection, insert, inspect, select, update
+from sqlalchemy import Connection, Table, insert, inspect, literal, select, update
 
 from qbeat.store.base import StoreUnusable
 from qbeat.store.sql.tables import metadata, store
@@ -25,7 +25,7 @@ STEPS: Mapping[int, Step] = {}
 
 
 def version_of(connection: Connection) -> int:
-    """Return the version of the store's tables, 0 if there are none.
+    """Return the version of the store's tables, 0 if there are none or they are still being made.
 
     Raises ``StoreUnusable`` if a newer program has made the store unreadable for this one.
     """
@@ -33,7 +33,7 @@ def version_of(connection: Connection) -> int:
         return 0
     row = connection.execute(select(store.c.version, store.c.compatible_from)).one_or_none()
     if row is None:
-        raise StoreUnusable(f"the table {store.name} is empty: restore the store from a backup")
+        return 0
     check_compatible(row.version, row.compatible_from)
     return int(row.version)
 
@@ -60,7 +60,16 @@ def migrate(connection: Connection) -> None:
 
 
 def _create(connection: Connection) -> None:
+    # MySQL keeps each table of a making that was cut short, but perhaps not its indexes: all are made anew.
+    if any(_has_rows(connection, table) for table in metadata.sorted_tables):
+        raise StoreUnusable(f"the table {store.name} is empty or gone: restore the store from a backup")
+    metadata.drop_all(connection)
     metadata.create_all(connection)
     connection.execute(
         insert(store).values(id=1, version=VERSION, compatible_from=COMPATIBLE_FROM, change_number=0)
     )
+
+
+def _has_rows(connection: Connection, table: Table) -> bool:
+    there = inspect(connection).has_table(table.name)
+    return there and connection.execute(select(literal(1)).select_from(table).limit(1)).first() is not None

@@ -94,7 +94,8 @@ class Mysql(ServerDialect):
         try:
             yield
         finally:
-            connection.execute(select(func.release_lock(_MIGRATION_LOCK)))
+            if not connection.invalidated:
+                connection.execute(select(func.release_lock(_MIGRATION_LOCK)))
 
     def is_silence(self, error: DBAPIError) -> bool:
         return "timed out" in str(error.orig)

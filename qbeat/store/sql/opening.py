@@ -81,13 +81,19 @@ def _prepare(dialect: Dialect, *, create: bool) -> None:
         )
     if not create:
         return
+    if version < migrations.VERSION:
+        _migrate(dialect)
     with dialect.writer.begin() as connection:
-        if version < migrations.VERSION:
-            with dialect.migrating(connection):
-                migrations.migrate(connection)
-                dialect.mark(connection, migrations.VERSION)
         _check_writable(connection)
     dialect.settle_in()
+
+
+def _migrate(dialect: Dialect) -> None:
+    """Make or migrate the tables; the guard holds until others can see all of it."""
+    with dialect.writer.connect() as connection, dialect.migrating(connection):
+        migrations.migrate(connection)
+        dialect.mark(connection, migrations.VERSION)
+        connection.commit()
 
 
 def _check_writable(connection: Connection) -> None:
