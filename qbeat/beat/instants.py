@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from zoneinfo import ZoneInfo
 
 from qbeat.schedules.base import SECOND, from_us
@@ -23,4 +24,7 @@ def iso_or_none(microseconds: int | None) -> str | None:
 def local_text(microseconds: int, timezone: str) -> str:
     """Return what the clocks of a zone show then, such as ``Mon 2026-11-23 09:00:00 CET``."""
     zone(timezone)
-    return from_us(microseconds).astimezone(ZoneInfo(timezone)).strftime("%a %Y-%m-%d %H:%M:%S %Z")
+    at = from_us(microseconds)
+    with suppress(OverflowError):  # in the last hours that UTC can show, some zones can show none any more
+        at = at.astimezone(ZoneInfo(timezone))
+    return at.strftime("%a %Y-%m-%d %H:%M:%S %Z")

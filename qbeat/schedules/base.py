@@ -20,6 +20,10 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+EARLIEST: Final = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+LATEST: Final = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+"""The first and the last instant that a ``datetime`` in UTC can show, in the years 1 and 9999. Nothing fires beyond."""
+
 COUNT_LIMIT: Final = 10_000
 """Beyond so many fire times a span says how many only where arithmetic can tell."""
 
@@ -32,8 +36,11 @@ def to_us(instant: datetime) -> int:
 
 
 def from_us(microseconds: int) -> datetime:
-    """Return the aware UTC datetime of so many microseconds since the epoch."""
-    return EPOCH + microseconds * _MICROSECOND
+    """Return the aware UTC datetime of so many microseconds since the epoch, or the nearest that there is."""
+    try:
+        return EPOCH + microseconds * _MICROSECOND
+    except OverflowError:
+        return EPOCH + (LATEST if microseconds > 0 else EARLIEST) * _MICROSECOND
 
 
 class ScheduleError(ValueError):

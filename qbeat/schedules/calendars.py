@@ -16,6 +16,7 @@ from qbeat.schedules.zones import DAY
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+_LAST_DAY: Final = date.max.toordinal() - _EPOCH_DAY
 _LONGEST_EVENT: Final = 366
 
 
@@ -82,7 +83,7 @@ class Calendar:
             day % 7 in self._weekdays
             or day in self._days
             or any(each.holds(day) for each in self._recurring)
-            or any(each.holds(date_of(day)) for each in self.holidays)
+            or (day <= _LAST_DAY and any(each.holds(date_of(day)) for each in self.holidays))
         )
 
     def __eq__(self, other: object) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta, tzinfo
 from typing import Any, Final, Literal, Self
 
-from qbeat.schedules.base import Schedule, ScheduleError
+from qbeat.schedules.base import LATEST, Schedule, ScheduleError
 from qbeat.schedules.calendars import Calendar, date_of
 from qbeat.schedules.codec import from_data
 from qbeat.schedules.durations import duration_text, parse_duration
@@ -64,7 +64,8 @@ class ExceptDays(Wrapping):
         days = WorkingDays(self._calendar(), self._zone)
         if self.move == "skip":
             return days.next_left(self.inner, after, anchor)
-        return days.next_moved(self.inner, after, anchor, forward=self.move == "next")
+        found = days.next_moved(self.inner, after, anchor, forward=self.move == "next")
+        return None if found is None or found > LATEST else found
 
     def why_excluded(self, instant: int) -> str | None:
         """Return why nothing of ``inner`` fires at this instant (microseconds), ``None`` if the day is no day off."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final, Self
 
-from qbeat.schedules.base import SECOND, Schedule, ScheduleError, Span, from_us, to_us
+from qbeat.schedules.base import LATEST, SECOND, Schedule, ScheduleError, Span, from_us, to_us
 from qbeat.schedules.codec import from_data
 from qbeat.schedules.durations import parse_duration
 from qbeat.schedules.words import describe_duration
@@ -52,9 +52,11 @@ class Interval(Schedule):
     def next_us(self, after: int, anchor: int = 0) -> int | None:
         """Return the first point of the grid strictly later than ``after``; all are later than the anchor."""
         if self._unit:
-            return self._next_rounded(after, anchor)
-        every = self._every_us
-        return anchor + every * max(1, (after - anchor) // every + 1)
+            found = self._next_rounded(after, anchor)
+        else:
+            every = self._every_us
+            found = anchor + every * max(1, (after - anchor) // every + 1)
+        return found if found <= LATEST else None
 
     def next_after(self, instant: datetime, anchor: datetime | None = None) -> datetime | None:
         """Return the first fire time strictly later than ``instant``, on the grid from ``anchor`` (default: 1970)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
-from qbeat.schedules.base import ScheduleError, from_us, to_us
+from qbeat.schedules.base import EARLIEST, LATEST, ScheduleError, from_us, to_us
 from qbeat.schedules.zones import Zone, naive_of, wall_of, zone, zone_name
 
 
@@ -16,6 +16,8 @@ class Moment:
 
     microseconds: int
     local: bool
+    field: str
+    """The argument that it was given as."""
 
     @classmethod
     def of(cls, value: object, *, field: str) -> Self:
@@ -27,12 +29,20 @@ class Moment:
         if not isinstance(at, datetime):
             raise ScheduleError(f"{field} is {value!r}", field=field, cure="give a datetime or ISO 8601 text")
         if at.utcoffset() is None:
-            return cls(wall_of(at.replace(tzinfo=None)), local=True)
-        return cls(_instant(at), local=False)
+            return cls(wall_of(at.replace(tzinfo=None)), local=True, field=field)
+        return cls(_instant(at, field), local=False, field=field)
 
     def at(self, where: Zone) -> int:
-        """Return the instant in microseconds: for a local time the first at which the clock shows it or later."""
-        return where.first_instant(self.microseconds) if self.local else self.microseconds
+        """Return the instant in microseconds: for a local time the first at which the clock shows it or later.
+
+        Raises ``ScheduleError`` for a local time that is not in the years 1 to 9999 in UTC.
+        """
+        if not self.local:
+            return self.microseconds
+        found = where.first_instant(self.microseconds)
+        if not EARLIEST <= found <= LATEST:
+            raise _too_far(f"{naive_of(self.microseconds).isoformat()} in {where.name}", self.field, found)
+        return found
 
     def to_data(self) -> str:
         """Return ISO 8601 text, ending in ``Z`` for an instant and without any offset for a local time."""
@@ -58,11 +68,21 @@ def _parse(text: str, field: str) -> datetime:
         ) from None
 
 
-def _instant(at: datetime) -> int:
+def _instant(at: datetime, field: str) -> int:
     """Return an aware datetime in microseconds, one inside a gap by the rule for named times."""
     instant = to_us(at)
+    if not EARLIEST <= instant <= LATEST:
+        raise _too_far(at.isoformat(), field, instant)
     naive = at.replace(tzinfo=None)
     if at.tzinfo is UTC or from_us(instant).astimezone(at.tzinfo).replace(tzinfo=None) == naive:
         return instant
     name = zone_name(at.tzinfo)
     return zone(name).first_instant(wall_of(naive)) if name else instant
+
+
+def _too_far(written: str, field: str, instant: int) -> ScheduleError:
+    return ScheduleError(
+        f"{field} is {written}, which is not in the years 1 to 9999 in UTC",
+        field=field,
+        cure="give an earlier one" if instant > 0 else "give a later one",
+    )

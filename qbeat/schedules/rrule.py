@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import Any, Final, Self
 
-from qbeat.schedules.base import Schedule, ScheduleError
+from qbeat.schedules.base import LATEST, Schedule, ScheduleError
 from qbeat.schedules.codec import from_data
 from qbeat.schedules.dst import LocalTimes, checked_fold, checked_gap, next_instant
 from qbeat.schedules.recurrence import Recurrence
@@ -58,7 +58,9 @@ class RRule(Schedule):
         for _ in range(_EXCLUDED_IN_A_ROW):
             found = next_instant(self._zone, times.next_wall, after, fold=self.fold, gap=self.gap)
             found = times.sooner(found, after)
-            if found is None or found not in times.excluded_instants:
+            if found is None or found > LATEST:
+                return None
+            if found not in times.excluded_instants:
                 return found
             after = found
         return None

@@ -9,7 +9,7 @@ from importlib import import_module
 from math import isfinite
 from typing import Any, Final, NamedTuple, Self
 
-from qbeat.schedules.base import SECOND, Schedule, ScheduleError, from_us, to_us
+from qbeat.schedules.base import LATEST, SECOND, Schedule, ScheduleError, from_us, to_us
 from qbeat.schedules.codec import from_data
 from qbeat.schedules.zones import DAY
 
@@ -35,6 +35,8 @@ EVENTS: Final[Mapping[str, _Event | None]] = {
 """Celery's names; ``solar_noon`` is the sun's transit and has no horizon."""
 
 _SEARCH_DAYS: Final = 400
+_LAST_DAY: Final = LATEST // DAY - 1
+"""The sun is not followed into the last days that a clock can show: it is computed from beyond them."""
 """Every event happens at least once a year wherever it happens at all."""
 
 _NARROW: Final = 1e-8  # days: a millisecond, well below the second that fire times are rounded to
@@ -67,7 +69,7 @@ class Solar(Schedule):
     def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
         """Return the first event strictly later than ``after``, ``None`` if there is none within 400 days."""
         today = (after + self._shift) // DAY
-        for day in range(today - 1, today + _SEARCH_DAYS):
+        for day in range(today - 1, min(today + _SEARCH_DAYS, _LAST_DAY)):
             for found in _events_of(self.event, self.lat, self.lon, day):
                 if found > after:
                     return found
