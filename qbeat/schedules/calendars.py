@@ -48,8 +48,10 @@ class Calendar:
         self.name = name
         self.weekdays = frozenset(_weekday(day) for day in _several("weekdays", weekdays))
         self.dates = frozenset(_date(day) for day in _several("dates", dates))
-        self.recurring = tuple(sorted(set(recurring)))
-        self.holidays = tuple(sorted(set(holidays)))
+        self.recurring = tuple(
+            sorted({_checked_recurring(each) for each in _several("recurring", recurring)})
+        )
+        self.holidays = tuple(sorted({_checked_holidays(each) for each in _holidays(holidays)}))
         if len(self.weekdays) == len(WEEKDAYS):
             raise _error("weekdays", f"the calendar {name!r} takes every weekday off", "leave one to work on")
         self._days = frozenset(day_number(day) for day in self.dates)
@@ -150,6 +152,28 @@ def _several(field: str, values: Iterable[Any]) -> list[Any]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise _error(field, f"{field} is {values!r}", "give a list")
     return list(values)
+
+
+def _checked_recurring(value: object) -> RecurringDays:
+    if isinstance(value, RecurringDays) and [type(part) for part in value] == [str, int]:
+        return value
+    raise _error(
+        "recurring",
+        f"recurring holds {value!r}",
+        'take what calendar_from_ics has read, or write RecurringDays("DTSTART;VALUE=DATE:…\\nRRULE:…")',
+    )
+
+
+def _holidays(values: Any) -> list[Any]:
+    if isinstance(values, (str, Holidays)) or not isinstance(values, Iterable):
+        raise _error("holidays", f"holidays is {values!r}", 'give a list such as [Holidays("DE")]')
+    return list(values)
+
+
+def _checked_holidays(value: object) -> Holidays:
+    if isinstance(value, Holidays) and all(isinstance(code, str) for code in value):
+        return Holidays.of(*value)
+    raise _error("holidays", f"holidays holds {value!r}", 'write Holidays("DE"), or Holidays(market="XNYS")')
 
 
 def _weekday(name: object) -> int:

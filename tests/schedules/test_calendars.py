@@ -125,6 +125,16 @@ def test_without_the_packages_the_cure_is_named(monkeypatch: pytest.MonkeyPatch)
         ({"name": "x", "dates": ["2026-02-30"]}, "dates"),
         ({"name": "x", "dates": [20260101]}, "dates"),
         ({"name": "x", "recurring": [RecurringDays("DTSTART;VALUE=DATE:20260101", 0)]}, "recurring"),
+        ({"name": "x", "recurring": ["yearly"]}, "recurring"),
+        ({"name": "x", "recurring": "yearly"}, "recurring"),
+        ({"name": "x", "recurring": [RecurringDays("DTSTART;VALUE=DATE:20260101", "2")]}, "recurring"),  # type: ignore[arg-type]
+        ({"name": "x", "recurring": [RecurringDays(1)]}, "recurring"),  # type: ignore[arg-type]
+        ({"name": "x", "holidays": "DE"}, "holidays"),
+        ({"name": "x", "holidays": ["DE"]}, "holidays"),
+        ({"name": "x", "holidays": Holidays("DE")}, "holidays"),
+        ({"name": "x", "holidays": [("DE", "BY", "")]}, "holidays"),
+        ({"name": "x", "holidays": [Holidays("XX")]}, "holidays"),
+        ({"name": "x", "holidays": [Holidays(49)]}, "holidays"),  # type: ignore[arg-type]
         ({"name": "x", "weekdays": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}, "weekdays"),
     ],
 )
@@ -133,6 +143,20 @@ def test_impossible_calendars_are_refused(arguments: dict[str, str], field: str)
         Calendar(**arguments)  # type: ignore[arg-type]
     assert refusal.value.field == field
     assert refusal.value.cure
+
+
+def test_holidays_that_are_only_named_are_refused_with_what_to_write() -> None:
+    with pytest.raises(ScheduleError) as refusal:
+        Calendar("x", holidays="DE")  # type: ignore[arg-type]
+    assert str(refusal.value) == "holidays is 'DE'; give a list such as [Holidays(\"DE\")]"
+    with pytest.raises(ScheduleError) as refusal:
+        Calendar("x", holidays=["DE"])  # type: ignore[list-item]
+    assert str(refusal.value) == 'holidays holds \'DE\'; write Holidays("DE"), or Holidays(market="XNYS")'
+
+
+def test_what_recurs_is_refused_with_where_it_comes_from() -> None:
+    with pytest.raises(ScheduleError, match="recurring holds 'yearly'; take what calendar_from_ics"):
+        Calendar("x", recurring=["yearly"])  # type: ignore[list-item]
 
 
 def test_plain_data_come_back() -> None:
