@@ -16,13 +16,19 @@ from celery.schedules import schedule as celery_schedule
 from qbeat.beat.entries import printable
 from qbeat.beat.policies import DEFAULTS, Policies
 from qbeat.schedules import Crontab, Interval, Schedule, ScheduleError
-from qbeat.schedules.base import from_us
+from qbeat.schedules.base import LATEST, from_us
 from qbeat.schedules.codec import shared
 from qbeat.schedules.wrapping import layers
-from qbeat.schedules.zones import zone
+from qbeat.schedules.zones import DAY, zone
 
 MAX_POLLS: Final = 10_000
 """A schedule of the user's own that has not become due after so many looks ahead is taken for finished."""
+
+ASK_AGAIN: Final = 300_000_000
+"""Microseconds until Celery's beat asks a schedule again that is not due and gives no delay: its ``max_interval``."""
+
+MAX_SILENT: Final = 1_000
+"""After so many answers without a delay, three days ahead, such a schedule is taken for finished."""
 
 _compiled: WeakValueDictionary[Hashable, Schedule] = WeakValueDictionary()
 """By zone, and by what entries declare: thousands of entries have the same few schedules."""
@@ -125,13 +131,18 @@ class CustomSchedule(Schedule):
     def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
         last_run_at = self._local(after)
         instant = after + 1
+        silent = 0
         for _ in range(MAX_POLLS):
+            if instant > LATEST or silent > MAX_SILENT:
+                return None
             due, delay = self._ask(last_run_at, instant)
             if due:
                 return instant
             if delay is None or not math.isfinite(delay):
-                return None
-            instant += max(1_000, math.ceil(delay * 1_000_000))
+                silent += 1
+                instant += ASK_AGAIN
+            else:
+                instant += max(1_000, math.ceil(delay * 1_000_000))
         return None
 
     def describe(self) -> str:
@@ -156,7 +167,9 @@ class CustomSchedule(Schedule):
         return bool(due), None if delay is None else float(delay)
 
     def _local(self, instant: int) -> datetime:
-        return from_us(instant).astimezone(self._zone)
+        at = from_us(instant)
+        # In the last day that UTC can show, some zones can show none any more.
+        return at.astimezone(self._zone) if instant < LATEST - DAY else at
 
 
 def _text(declared: Any) -> str:

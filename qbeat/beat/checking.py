@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from celery import Celery
 
+from qbeat.beat.celery_schedules import CustomSchedule
 from qbeat.beat.clock import SystemClock
 from qbeat.beat.entries import Entry
 from qbeat.beat.reading import read_entries
 from qbeat.schedules.base import from_us
 from qbeat.schedules.lint import advice
+from qbeat.schedules.wrapping import layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,34 @@ def check_app(app: Celery) -> tuple[list[Finding], int]:
 def _findings(app: Celery, entry: Entry) -> Iterator[Finding]:
     if entry.canvas is None and entry.task not in app.tasks:
         yield Finding(entry.name, "unknown-task", f"the task {entry.task!r} is not registered in this app")
-    now = from_us(SystemClock().now())
-    for warning in advice(entry.schedule, now):
+    now = SystemClock().now()
+    warnings = advice(entry.schedule, from_us(now))
+    for warning in warnings:
         yield Finding(entry.name, warning.code, warning.text)
+    if not any(warning.code == "years-over" for warning in warnings):
+        yield from _on_never(entry, now)
+
+
+def _on_never(entry: Entry, now: int) -> Iterator[Finding]:
+    """Look whether anything lies ahead of ``now`` (microseconds); a schedule of the user's own may raise anything."""
+    try:
+        upcoming = entry.schedule.next_us(now, now)
+    except Exception as error:  # noqa: BLE001 - what it raises is what there is to say
+        raised = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+        yield Finding(entry.name, "schedule-fails", f"its schedule cannot say when it fires: {raised}")
+        return
+    if upcoming is not None:
+        return
+    if any(isinstance(layer, CustomSchedule) for layer in layers(entry.schedule)):
+        yield Finding(
+            entry.name,
+            "never-due",
+            "its is_due says of no time ahead that it is due, as far as qbeat asks: it does not fire before the "
+            "next start; its answer should follow from last_run_at and self.now() alone",
+        )
+        return
+    yield Finding(
+        entry.name,
+        "never-fires",
+        f"nothing of it lies ahead, so it never fires from now on: {entry.schedule.describe()}",
+    )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from qbeat.beat.celery_schedules import CustomSchedule, compile_schedule
 from qbeat.schedules import Interval, Schedule, ScheduleError
-from qbeat.schedules.base import SECOND, from_us, to_us
+from qbeat.schedules.base import LATEST, SECOND, from_us, to_us
 
 START = to_us(datetime(2026, 2, 27, 22, 58, 7, tzinfo=UTC))
 
@@ -187,12 +187,36 @@ def test_an_object_that_only_looks_like_a_schedule_will_do() -> None:
     assert fire_times(compiled(Duck()), 2) == [START + 3 * SECOND, START + 6 * SECOND]
 
 
-def test_a_schedule_that_gives_no_delay_is_finished() -> None:
+@pytest.mark.parametrize("delay", [None, float("inf"), float("nan")])
+def test_a_schedule_that_gives_no_delay_is_asked_again_as_celery_does_after_its_longest_interval(
+    delay: float | None,
+) -> None:
+    class Reticent(BaseSchedule):
+        def is_due(self, last_run_at: datetime) -> tuple[bool, float | None]:
+            return self.now() >= from_us(START + 1_000 * SECOND), delay
+
+    assert compiled(Reticent()).next_us(START) == START + 1 + 4 * 300 * SECOND
+
+
+def test_a_schedule_that_never_gives_a_delay_is_given_up_after_a_bounded_search() -> None:
     class Never(BaseSchedule):
+        asked = 0
+
         def is_due(self, last_run_at: datetime) -> tuple[bool, None]:
+            Never.asked += 1
             return False, None
 
     assert compiled(Never()).next_us(START) is None
+    assert 500 < Never.asked <= 1_001
+
+
+def test_a_schedule_that_puts_off_beyond_all_time_is_finished() -> None:
+    class Procrastinator(BaseSchedule):
+        def is_due(self, last_run_at: datetime) -> tuple[bool, float]:
+            return False, 1e11
+
+    assert compiled(Procrastinator(), "Asia/Tokyo").next_us(START) is None
+    assert compiled(Procrastinator(), "Asia/Tokyo").next_us(LATEST - SECOND) is None
 
 
 def test_a_schedule_that_is_never_due_is_given_up_after_a_bounded_search() -> None:
