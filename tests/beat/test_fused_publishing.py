@@ -146,7 +146,8 @@ def test_the_message_is_celerys_own_under_any_settings(
     name: str,
 ) -> None:
     app = app_with(redis_url, {"args": (1, 2), "options": {"priority": 1}}, **SETTINGS[name])
-    assert_same_wire(app, fusion_of(app), store, redis_server, fast=name not in PLAIN_SETTINGS)
+    fast = name not in PLAIN_SETTINGS | {"queues"}  # which of them are bound to the exchange may change
+    assert_same_wire(app, fusion_of(app), store, redis_server, fast=fast)
 
 
 def test_entries_of_one_class_differ_in_nothing_but_what_is_theirs(

@@ -18,7 +18,8 @@ from celery import Celery
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job
-from qbeat.beat.publishing.ordinary import is_ordinary, nobody_watches, samples, text_maker
+from qbeat.beat.publishing.celerys_own import is_usual, nobody_watches
+from qbeat.beat.publishing.ordinary import is_ordinary, samples, text_maker
 from qbeat.store.records import Firing
 
 logger = logging.getLogger("qbeat.publishing")
@@ -113,7 +114,8 @@ class EntryClasses(ABC, Generic[Rendered, Class, *Parts]):
             return self._classes.get(name)
         if len(self._classes) >= MAX_CLASSES:
             return None
-        return self._classes.setdefault(name, self._learn(entry, uid, render))
+        found = self._learn(entry, uid, render) if is_usual(self._app, entry) else None
+        return self._classes.setdefault(name, found)
 
     def _learn(self, entry: Entry, uid: str, render: Render[Rendered]) -> Class | None:
         """Make what an entry's class has in common, or find that it has to go the plain way."""

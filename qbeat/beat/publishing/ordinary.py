@@ -1,17 +1,11 @@
-"""Which entries are ordinary: nothing but Celery's own code and plain data shape their messages."""
+"""Which entries are ordinary: plain data, from which their messages follow whenever they are sent."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import celery
-import kombu
-from celery import Celery, signals
-from celery.app.task import Task
-from celery.beat import Scheduler
+from celery import Celery
 from celery.utils.saferepr import saferepr
 
 from qbeat.beat.entries import Entry
@@ -26,34 +20,19 @@ _MOMENTARY: Final = frozenset(
 )
 """Options whose message depends on when it is sent, or on more than this entry."""
 
-_HOMES: Final = tuple(str(Path(inspect.getfile(package)).parent) for package in (celery, kombu))
-"""Where Celery and Kombu lie."""
+_FILLED_IN: Final = frozenset({"id", "root_id", "argsrepr", "kwargsrepr"})
+"""Headers that each entry or firing has of its own; an option or a header by that name says otherwise."""
 
 
 def is_ordinary(app: Celery, entry: Entry) -> bool:
     """Whether an entry's messages differ by nothing but their ids and fire times."""
-    if not entry.is_quick or entry.options.keys() & _MOMENTARY:
+    options = entry.options
+    if not entry.is_quick or (options and not _has_usual_options(options)):
         return False
-    if not (is_plain(entry.args) and is_plain(entry.kwargs) and is_plain(entry.options)):
+    if not (is_plain(entry.args) and is_plain(entry.kwargs)):
         return False
     task = app.tasks.get(entry.task)
     return task is None or _takes(task, entry)
-
-
-def nobody_watches(app: Celery) -> bool:
-    """Whether no code but Celery's own wants to see each message on its way."""
-    if signals.before_task_publish.receivers or signals.after_task_publish.receivers:
-        return False
-    if "send_task" in vars(app):
-        return False
-    conf = app.conf
-    if conf.task_send_sent_event or conf.task_always_eager or conf.task_protocol != 2:  # noqa: PLR2004
-        return False
-    if any(callable(router) or isinstance(router, str) for router in _routers(conf.task_routes)):
-        return False
-    sending = (type(app).send_task, Task.apply_async, Scheduler.apply_entry, Scheduler.apply_async)
-    producing = (app.amqp.Producer.publish, type(app.amqp).as_task_v2)
-    return all(is_from(function, *_HOMES) for function in (*sending, *producing))
 
 
 def samples(entry: Entry, uid: str) -> list[Firing]:
@@ -89,28 +68,20 @@ def is_plain(value: Any) -> bool:
     return kind is dict and all(type(key) is str and is_plain(item) for key, item in value.items())
 
 
-def is_from(function: Any, *homes: str) -> bool:
-    """Whether a function is the one that a package in ``homes`` defines: nobody has put a wrapper around it."""
-    code = getattr(function, "__code__", None)
-    if code is None or hasattr(function, "__wrapped__"):
-        return False
-    return str(code.co_filename).startswith(homes)
-
-
 def _takes(task: Any, entry: Entry) -> bool:
     """Whether an ordinary task accepts the entry's arguments."""
-    if type(task).apply_async is not Task.apply_async or "apply_async" in vars(task):
-        return False
     if not task.typing:
         return True
     try:
         task.__header__(*entry.args, **entry.kwargs)
-    except TypeError:
+    except Exception:  # noqa: BLE001 - the plain way will say what is wrong with them
         return False
     return True
 
 
-def _routers(routes: Any) -> Sequence[Any]:
-    if routes is None:
-        return ()
-    return routes if isinstance(routes, (list, tuple)) else (routes,)
+def _has_usual_options(options: Mapping[str, Any]) -> bool:
+    """Whether options are plain data, the same for each message, and leave alone what is filled in."""
+    if not is_plain(options) or options.keys() & (_MOMENTARY | _FILLED_IN):
+        return False
+    headers = options.get("headers") or {}
+    return type(headers) is dict and not headers.keys() & _FILLED_IN

@@ -117,6 +117,8 @@ def _phases(message: Message) -> Phases:
     if dumps(data) != message.payload:
         raise ValueError("its message is not plain JSON")
     headers, properties = data["headers"], data["properties"]
+    if properties["delivery_info"]["exchange"]:
+        raise ValueError("it goes to the queues that are bound to its exchange by then")
     if headers["eta"] or headers["expires"] or properties["body_encoding"] != "base64":
         raise ValueError("its message depends on the moment, or has an encoding of its own")
     _, _, embed = json.loads(b64decode(data["body"]))
