@@ -16,7 +16,9 @@ from celery.exceptions import ImproperlyConfigured
 from celery.utils.imports import import_from_cwd
 
 from qbeat.beat.declarations import call_late_hooks, watch
-from qbeat.beat.errors import AppError
+from qbeat.beat.errors import AppError, DeclarationError, QbeatError
+from qbeat.beat.places import place_of
+from qbeat.schedules import ScheduleError
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def _search(name: str) -> Any:
         return celery_find_app(name)
     except ModuleNotFoundError as error:
         if error.name is not None and not _is_part_of(error.name, module):
-            raise AppError(_import_failure(name)) from error
+            raise _failure(f"-A {name} cannot be imported", error) from error
         if ":" in name and _importable(module):
             raise AppError(_no_such_attribute(name)) from error
         parent, _, part = module.rpartition(".")
@@ -83,11 +85,11 @@ def _search(name: str) -> Any:
     except AttributeError as error:
         if _importable(module):
             raise AppError(_no_such_attribute(name)) from error
-        raise AppError(_import_failure(name)) from error
-    except AppError:
+        raise _failure(f"-A {name} cannot be imported", error) from error
+    except QbeatError:
         raise
     except Exception as error:
-        raise AppError(_import_failure(name)) from error
+        raise _failure(f"-A {name} cannot be imported", error) from error
 
 
 def _is_part_of(missing: str, module: str) -> bool:
@@ -127,8 +129,15 @@ def _describe(apps: Iterable[str], name: str = "") -> str:
     return f"the Celery apps there are {', '.join(names)}; name one as -A module:attribute"
 
 
-def _import_failure(name: str) -> str:
-    return f"-A {name} cannot be imported:\n{traceback.format_exc()}"
+def _failure(problem: str, error: Exception) -> QbeatError:
+    """Return what to say of user code that raised: its traceback, or one sentence for a schedule that cannot be."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ScheduleError):
+            return DeclarationError(f"{place_of(cause)}: {cause}")
+        # Kombu makes a plain ValueError of it on the way.
+        cause = cause.__cause__ or cause.__context__ if type(cause) is ValueError else None
+    return AppError(f"{problem}:\n{traceback.format_exc()}")
 
 
 def _default_app() -> Celery:
@@ -175,7 +184,7 @@ def _read_configuration(app: Celery, settings: Sequence[str]) -> None:
     except ImproperlyConfigured as error:
         raise AppError(f"the app's configuration cannot be: {' '.join(str(error).split())}") from error
     except Exception as error:
-        raise AppError(f"the app's configuration cannot be read:\n{traceback.format_exc()}") from error
+        raise _failure("the app's configuration cannot be read", error) from error
     for setting in settings:
         _apply_setting(app, setting)
 
@@ -204,4 +213,4 @@ def _import_tasks(app: Celery) -> None:
         app.loader.init_worker()
         app.finalize()
     except Exception as error:
-        raise AppError(f"the app's tasks cannot be imported:\n{traceback.format_exc()}") from error
+        raise _failure("the app's tasks cannot be imported", error) from error

@@ -10,7 +10,7 @@ from celery import Celery
 from celery.app.utils import find_app as celery_find_app
 
 from qbeat.beat.app import AppOptions, find_app, load_app
-from qbeat.beat.errors import USAGE, AppError
+from qbeat.beat.errors import CONFIGURATION, USAGE, AppError, DeclarationError
 from tests.beat.apps import Apps
 
 WEB = """
@@ -158,6 +158,58 @@ def test_tasks_that_fail_to_import_are_told_with_their_own_error(apps: Apps) -> 
         AppError, match=re.compile("^the app's tasks cannot be imported:.*ZeroDivisionError", re.DOTALL)
     ):
         load_app(AppOptions(app=name))
+
+
+CRON = 'from qbeat.schedules import Cron\n\nschedule = Cron("0 0 30 2 *")  # here\n'
+
+
+@pytest.mark.parametrize("given", ["{}", "{}:app", "{}.app"])
+def test_a_schedule_that_a_module_cannot_make_is_one_sentence_with_its_line(apps: Apps, given: str) -> None:
+    name = apps.write(CRON + "app = Celery('one')")
+    assert refused_schedule(given.format(name)) == (
+        f"{name}.py:{line_of(apps, name)}: day_of_month has no day that one of the months ever has: "
+        "this can never fire; choose another day or month"
+    )
+
+
+def test_such_a_schedule_is_placed_in_the_module_that_makes_it(apps: Apps) -> None:
+    schedules = apps.write(CRON)
+    name = apps.write(f"from {schedules} import schedule\napp = Celery('one')")
+    assert refused_schedule(name).startswith(f"{schedules}.py:{line_of(apps, schedules)}: ")
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        "app = Celery('one', include=['{}'])",
+        "app = Celery('one'); app.config_from_object('{}')",
+        "app = Celery('one'); app.config_from_object('{}:schedule')",
+        "app = Celery('one'); app.config_from_object('{}'); app.conf.timezone",
+        "app = Celery('one', config_source='{}')",
+    ],
+)
+def test_so_is_one_in_a_module_of_tasks_or_of_configuration(apps: Apps, app: str) -> None:
+    other = apps.write(CRON)
+    name = apps.write(app.format(other))
+    assert refused_schedule(name).startswith(f"{other}.py:{line_of(apps, other)}: day_of_month has no day")
+
+
+def test_an_error_that_follows_from_no_schedule_stays_its_own(apps: Apps) -> None:
+    name = apps.write(f"try:\n    {CRON.splitlines()[0]}\n    Cron('')\nexcept ValueError:\n    1 / 0")
+    assert refusal(name).splitlines()[-1] == "ZeroDivisionError: division by zero"
+
+
+def refused_schedule(name: str) -> str:
+    with pytest.raises(DeclarationError) as caught:
+        load_app(AppOptions(app=name))
+    assert caught.value.exit_code == CONFIGURATION
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+def line_of(apps: Apps, module: str) -> int:
+    source = (apps.folder / f"{module}.py").read_text().splitlines()
+    return next(number for number, line in enumerate(source, 1) if "# here" in line)
 
 
 def test_a_configuration_that_is_not_there_is_one_sentence(apps: Apps) -> None:
