@@ -63,11 +63,12 @@ def _note_on_gap(times: LocalTimes, at: int) -> str | None:
     change = _change_at(times, at)
     if change is None or times.all_hours or times.gap == "skip":
         return None
-    swallowed = [_clock(wall) for wall in _walls(times, change.before, change.after)]
+    said = _clock if _is_within_a_day(change) else _date_and_clock
+    swallowed = [said(wall) for wall in _walls(times, change.before, change.after)]
     if not swallowed:
         return None
     what = " and ".join(swallowed) if len(swallowed) < 3 else f"{swallowed[0]} and others"  # noqa: PLR2004
-    return f"stands for {what}: the clock goes from {_clock(change.before)} to {_clock(change.after)}"
+    return f"stands for {what}: the clock goes from {said(change.before)} to {said(change.after)}"
 
 
 def _note_on_fold(times: LocalTimes, at: int) -> str | None:
@@ -83,6 +84,11 @@ def _note_on_fold(times: LocalTimes, at: int) -> str | None:
 
 def _change_at(times: LocalTimes, at: int) -> Change | None:
     return next((change for change in times.zone.changes(at - 1, at) if change.forward), None)
+
+
+def _is_within_a_day(change: Change) -> bool:
+    """Whether the clock shows the same date before and after: then its times say enough."""
+    return change.before // DAY == change.after // DAY
 
 
 def _walls(times: LocalTimes, begin: int, end: int) -> Iterator[int]:
@@ -139,7 +145,8 @@ def _on_gaps(times: LocalTimes, since: int, until: int) -> Iterator[Advice]:
     ]
     if found:
         change, wall = found[0]
-        then = "is dropped" if times.gap == "skip" else f"fires at {_clock(change.after)}"
+        said = _clock if _is_within_a_day(change) else _date_and_clock
+        then = "is dropped" if times.gap == "skip" else f"fires at {said(change.after)}"
         yield Advice(
             "in-a-gap",
             f"{_date_and_clock(wall)} does not exist in {times.zone.name}: it {then}{_more(len(found) - 1)}",

@@ -93,6 +93,24 @@ def test_a_fire_time_that_a_clock_change_touched_has_a_note(text: str, at: str, 
     assert note(Cron(text, BERLIN), datetime.fromisoformat(at).replace(tzinfo=UTC)) == expected
 
 
+def test_where_the_day_changes_with_the_clock_the_dates_are_said() -> None:
+    nine = Cron("0 9 * * *", "Pacific/Apia")
+    assert note(nine, datetime(2011, 12, 30, 10, tzinfo=UTC)) == (
+        "stands for 2011-12-30 09:00: the clock goes from 2011-12-30 00:00 to 2011-12-31 00:00"
+    )
+    [found] = [one for one in advice(nine, datetime(2011, 10, 1, tzinfo=UTC)) if "2011-12" in one.text]
+    assert found.text.startswith(
+        "2011-12-30 09:00 does not exist in Pacific/Apia: it fires at 2011-12-31 00:00"
+    )
+
+
+def test_a_gap_that_begins_at_midnight_needs_no_dates() -> None:
+    midnight = Cron("0 0 * * *", "America/Havana")
+    assert note(midnight, datetime(2024, 3, 10, 5, tzinfo=UTC)) == (
+        "stands for 00:00: the clock goes from 00:00 to 01:00"
+    )
+
+
 @pytest.mark.parametrize(
     "schedule",
     [
