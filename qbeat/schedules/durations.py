@@ -28,7 +28,8 @@ def parse_duration(value: str | timedelta | float, *, field: str) -> int:
     """
     duration = _microseconds(value, field)
     if not 0 <= duration <= LONGEST:
-        raise ScheduleError(f"{field} is {value!r}", field=field, cure="give a duration from 0 to a century")
+        cure = "give a positive duration" if duration < 0 else "give a century at most"
+        raise ScheduleError(f"{field} is {value!r}", field=field, cure=cure)
     return duration
 
 
@@ -50,7 +51,7 @@ def _microseconds(value: object, field: str) -> int:
         return _from_text(value, field)
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         raise ScheduleError(f"{field} is {value!r}", field=field, cure=_CURE)
-    return round(value * SECOND) if abs(value) <= LONGEST else LONGEST + 1
+    return round(max(-1, min(value, LONGEST)) * SECOND)
 
 
 def _from_text(text: str, field: str) -> int:

@@ -46,6 +46,21 @@ def test_a_length_that_cannot_be_is_refused(every: object) -> None:
     assert refused.value.cure
 
 
+@pytest.mark.parametrize(
+    ("every", "cure"),
+    [
+        (0, "give at least a millisecond"),
+        (0.0001, "give at least a millisecond"),
+        (-1, "give a positive duration"),
+        (timedelta(days=36_526), "give a century at most"),
+    ],
+)
+def test_the_cure_for_a_length_out_of_bounds_would_be_taken(every: timedelta | float, cure: str) -> None:
+    with pytest.raises(ScheduleError) as refused:
+        Interval(every)
+    assert refused.value.cure == cure
+
+
 def test_the_first_fire_time_is_one_length_after_the_anchor() -> None:
     minute = Interval(60)
     assert minute.next_after(START, anchor=START) == START + timedelta(minutes=1)
