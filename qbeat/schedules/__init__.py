@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qbeat.schedules.crontab import Crontab
     from qbeat.schedules.exclusions import ExceptDays, ExceptWhen
     from qbeat.schedules.holiday_days import Holidays
+    from qbeat.schedules.ics import calendar_from_ics
     from qbeat.schedules.interval import Interval
     from qbeat.schedules.once import Once
     from qbeat.schedules.rrule import RRule
@@ -34,6 +35,7 @@ _HOMES: Final = {
     "Once": "once",
     "RRule": "rrule",
     "Solar": "solar",
+    "calendar_from_ics": "ics",
 }
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "Schedule",
     "ScheduleError",
     "Solar",
+    "calendar_from_ics",
 ]
 
 

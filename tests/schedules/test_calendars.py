@@ -8,9 +8,8 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from qbeat.schedules import Calendar, Holidays, ScheduleError
+from qbeat.schedules import Calendar, Holidays, ScheduleError, calendar_from_ics
 from qbeat.schedules.calendars import RecurringDays, day_number
-from qbeat.schedules.ics import calendar_from_ics
 
 
 def days_off(calendar: Calendar, year: int) -> list[str]:
