@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qbeat.beat.reading import read_entries
-from qbeat.schedules.base import to_us
+from qbeat.schedules.base import from_us, to_us
 from tests.beat.apps import Apps, apps_in
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -22,9 +22,22 @@ WRITTEN = to_us(datetime(2026, 11, 21, tzinfo=UTC))
 OWN_APP = 'from celery import Celery\n\napp = Celery("tasks", broker="memory://")\n'
 
 
+COMPANY = """BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:test
+BEGIN:VEVENT
+UID:1
+DTSTART;VALUE=DATE:20270101
+DTEND;VALUE=DATE:20270106
+END:VEVENT
+END:VCALENDAR
+"""
+
+
 @pytest.fixture
 def apps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Apps]:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "company.ics").write_text(COMPANY)
     with apps_in(tmp_path) as found:
         yield found
 
@@ -38,7 +51,7 @@ def with_what_it_leaves_out(block: str) -> str:
 
 
 def test_there_are_blocks_that_declare_entries() -> None:
-    assert len(DECLARING) >= 2
+    assert len(DECLARING) >= 3
 
 
 @pytest.mark.parametrize("block", DECLARING)
@@ -49,6 +62,21 @@ def test_a_block_that_declares_entries_declares_as_many_as_it_shows(apps: Apps, 
     shown = len(re.findall(r"add_periodic_task\(|\"schedule\":", block))
     assert len(entries) == shown
     assert not [entry.name for entry in entries if entry.schedule.next_us(WRITTEN, WRITTEN) is None]
+
+
+def test_the_block_on_calendars_keeps_days_off_free(apps: Apps) -> None:
+    [block] = [block for block in DECLARING if "calendar_from_ics" in block]
+    app = apps.load(with_what_it_leaves_out(block), header="")
+    days: dict[str, list[str]] = {}
+    for entry in read_entries(app):
+        at = WRITTEN
+        for _ in range(40):
+            at = entry.schedule.next_us(at) or at
+            days.setdefault(entry.task.rpartition(".")[2], []).append(f"{from_us(at):%Y-%m-%d}")
+    assert {"2026-12-23", "2026-12-28"} <= {*days["pay_bills"]}
+    assert {"2026-12-24", "2026-12-25", "2026-12-26"}.isdisjoint(days["pay_bills"])
+    assert {"2026-11-26", "2026-12-25"}.isdisjoint(days["read_quotes"])
+    assert days["report"][:3] == ["2026-12-01", "2027-01-06", "2027-02-01"]
 
 
 @pytest.mark.parametrize("block", BLOCKS)
