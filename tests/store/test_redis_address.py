@@ -76,6 +76,13 @@ def test_sentinels_are_written_as_kombu_writes_them() -> None:
     )
 
 
+def test_nodes_of_a_cluster_are_written_as_sentinels_are() -> None:
+    address = parse_address("rediss://me:pw@one:7000;rediss://two;rediss://[::1]:7002/0?prefix=app")
+    assert address.hosts == address.nodes == (("one", 7000), ("two", 6379), ("::1", 7002))
+    assert (address.username, address.password, address.db) == ("me", "pw", 0)
+    assert address.url == "rediss://me@one:7000;rediss://me@two:6379;rediss://me@[::1]:7002/0?prefix=app"
+
+
 def test_a_socket_is_written_as_kombu_writes_it() -> None:
     address = parse_address("redis+socket:///run/redis.sock?virtual_host=2&prefix=x")
     assert (address.path, address.db, address.hosts) == ("/run/redis.sock", 2, ())
@@ -94,7 +101,9 @@ def test_a_socket_is_written_as_kombu_writes_it() -> None:
         ("redis://h?socket_timeout=-1", "socket_timeout"),
         ("rediss://h?ssl_cert_reqs=perhaps", "ssl_cert_reqs"),
         ("sentinel://h", "master_name"),
-        ("redis://one;redis://two", "name one"),
+        ("redis+socket:///one;redis+socket:///two", "name one"),
+        ("redis://one;rediss://two", "alike"),
+        ("redis://one;sentinel://two?master_name=m", "alike"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_a_hint(url: str, word: str) -> None:

@@ -52,10 +52,10 @@ _FALSE: Final = frozenset({"", "0", "no", "false", "none"})
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A database of a Redis server or of a set of servers that Sentinels watch."""
+    """A database of a Redis server, of a cluster, or of a set of servers that Sentinels watch."""
 
     hosts: tuple[tuple[str, int], ...]
-    """Host and port of the server or, with ``master_name``, of the Sentinels; empty for a socket."""
+    """Host and port of the server, of nodes of a cluster or, with ``master_name``, of Sentinels; or none: a socket."""
     db: int = 0
     path: str | None = None
     """The file name of a Unix socket."""
@@ -71,6 +71,11 @@ class Address:
     connect_timeout: float = DEFAULT_TIMEOUT
 
     @property
+    def nodes(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of the server, or of those nodes of a cluster that are named; empty if others know."""
+        return self.hosts if self.master_name is None else ()
+
+    @property
     def url(self) -> str:
         """The address as a URL, without passwords."""
         tail = f"?prefix={self.prefix}" if self.prefix != DEFAULT_PREFIX else ""
@@ -79,9 +84,9 @@ class Address:
         if self.master_name is not None:
             hosts = ";".join(f"sentinel://{_host(host)}:{port}" for host, port in self.hosts)
             return f"{hosts}/{self.db}?master_name={self.master_name}{tail.replace('?', '&')}"
-        ((host, port),) = self.hosts
-        user = f"{self.username}@" if self.username else ""
-        return f"redis{'' if self.tls is None else 's'}://{user}{_host(host)}:{port}/{self.db}{tail}"
+        start = f"redis{'' if self.tls is None else 's'}://{f'{self.username}@' if self.username else ''}"
+        nodes = ";".join(f"{start}{_host(host)}:{port}" for host, port in self.hosts)
+        return f"{nodes}/{self.db}{tail}"
 
     def is_same_database(self, other: Address) -> bool:
         """Whether both lead to the same database of the same server, as far as the addresses say."""
@@ -104,8 +109,7 @@ def parse_address(url: str) -> Address:
     options = {name: value for part in parts for name, value in parse_qsl(part.query)}
     _check_options(options)
     sentinel = kind == "sentinel"
-    if len(parts) > 1 and not sentinel:
-        raise StoreUnusable("a store is one Redis, several are for sentinel:// alone: name one")
+    _check_parts([part.scheme.lower() for part in parts])
     if sentinel and not options.get("master_name"):
         raise StoreUnusable(
             "a sentinel:// URL must say whom the Sentinels watch: add ?master_name=NAME to its end"
@@ -136,6 +140,15 @@ def _split(url: str) -> SplitResult:
             f"the store's URL cannot be read ({error}): write redis://:password@host:port/number"
         ) from error
     return parts
+
+
+def _check_parts(kinds: list[str]) -> None:
+    if len(kinds) > 1 and kinds[0].endswith("+socket"):
+        raise StoreUnusable("a store is one Redis, and several sockets are several: name one")
+    if len({*kinds}) > 1:
+        raise StoreUnusable(
+            f"the store's URL goes on with {kinds[-1]}:// after {kinds[0]}://: begin all its parts alike"
+        )
 
 
 def _host(host: str) -> str:

@@ -39,6 +39,10 @@ _NO_DATABASE: Final = (
     StoreUnusable,
     "does not have this database: correct the number at the end of the store's URL",
 )
+_NO_CLUSTER: Final = (
+    StoreUnusable,
+    "is no cluster, and a store is one Redis: name one server, or its Sentinels with sentinel://",
+)
 _REPLICA: Final = (
     StoreUnavailable,
     "is a replica that may only be read: name the primary, or wait until it is one",
@@ -78,6 +82,7 @@ _BY_TEXT: Final[tuple[tuple[_Meaning, tuple[str, ...]], ...]] = (
     (_REFUSED, ("WRONGPASS", "NOAUTH", "invalid password", "Authentication required")),
     (_REFUSED, ("without any password configured", "invalid username-password", "unauthenticated")),
     (_NO_DATABASE, ("DB index is out of range", "SELECT is not allowed", "invalid DB index")),
+    (_NO_CLUSTER, ("cluster support disabled",)),
     (_REPLICA, ("READONLY", "read only replica")),
     (_FULL, ("OOM ", "'maxmemory'")),
     (_DISK, ("MISCONF", "errors writing to the AOF")),

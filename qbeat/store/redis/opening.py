@@ -66,14 +66,32 @@ def migrate(
 
 
 def examine(server: Server) -> Nature:
-    """Look at the Redis itself: refuse one that is too old, warn of one that forgets."""
-    try:
-        info: dict[str, Any] = server.command("INFO", repeat=True)
-    except StoreUnusable:  # some services keep INFO to themselves
-        return Nature()
+    """Look at the Redis itself: refuse one that is too old, warn of one that forgets, meet its cluster."""
+    info = _info_of(server)
     _check_version(server.url, str(info.get("redis_version", "")))
     _warn_of_eviction(server.url, info)
-    return Nature(is_clustered=bool(info.get("cluster_enabled")))
+    has_to_ask = server.is_one_of_several or bool(info.get("cluster_enabled", 1))
+    return Nature(is_clustered=has_to_ask and _meets_cluster(server, info))
+
+
+def _meets_cluster(server: Server, info: Mapping[str, Any]) -> bool:
+    """Have a server learn the nodes of its cluster; return whether there is one."""
+    try:
+        server.look_around()
+    except StoreUnusable:  # there is none, or it keeps its nodes to itself
+        if server.is_one_of_several:
+            raise
+        return bool(info.get("cluster_enabled"))
+    return True
+
+
+def _info_of(server: Server) -> dict[str, Any]:
+    """Return what a server tells of itself: nothing, if it is one of the services that keep that to themselves."""
+    try:
+        info: dict[str, Any] = server.command("INFO", repeat=True)
+    except StoreUnusable:
+        return {}
+    return info
 
 
 def _mark(server: Server, keys: Sequence[str], *, create: bool) -> tuple[int, int]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import redis
 import redis.exceptions as errors
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from redis.sentinel import Sentinel
 
-from qbeat.store.base import StoreError
+from qbeat.store.base import StoreError, StoreUnavailable
 from qbeat.store.redis.address import Address
 from qbeat.store.redis.errors import explain
+from qbeat.store.redis.route import Route
 from qbeat.store.redis.scripts import Script
 
+_NODES: Final = ("CLUSTER", "SLOTS")
 _MAX_HOPS: Final = 5
+_MAX_TRIES: Final = 3
+"""Nodes of a cluster that one call tries, if that is harmless; the next call goes on with the next node."""
 
 Argument = str | bytes | int
 
@@ -28,16 +28,21 @@ class Server:
 
     What is marked as harmless to ``repeat`` is asked again, once, on a new connection when the old one
     breaks. Anything else is sent at most once: if its answer is lost, nobody knows whether it was done.
+    A node of a cluster that fails is left for another.
     """
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._home: Any = connect(address)
-        self._node: Any = self._home
+        self._route = Route(address)
 
     @property
     def url(self) -> str:
         return self._address.url
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether the address names several nodes: they have to be those of one cluster."""
+        return len(self._address.nodes) > 1
 
     def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], *, repeat: bool = False
@@ -52,7 +57,7 @@ class Server:
     def begin(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Callable[[], Any]:
         """Send what ``run`` sends; the function returned waits for the answer, once, and returns it."""
         tail = (len(keys), *keys, *arguments)
-        pool = self._node.connection_pool
+        pool = self._route.client.connection_pool
         with self._explained():
             connection = _connection_of(pool)
             with _used(connection, pool, keep=True):
@@ -78,20 +83,44 @@ class Server:
         """Return what ``error`` comes to for the person who runs the store."""
         return explain(error, self.url)
 
+    def look_around(self) -> None:
+        """Learn which nodes of a cluster there are to turn to; ``StoreError`` if it does not say."""
+        self._route.learn(self.command(*_NODES, repeat=True))
+
     def close(self) -> None:
         """Let go of all connections; the next command connects anew."""
-        self._go_home()
-        self._home.connection_pool.disconnect()
+        self._route.close()
 
     def _ask(self, *command: Argument, repeat: bool) -> Any:
         with self._explained():
+            answer = self._try(command, min(self._route.choices, _MAX_TRIES) if repeat else 0)
+        if self._route.has_answered():
+            self._learn()
+        return answer
+
+    def _try(self, command: Sequence[Argument], more: int) -> Any:
+        """Send a command and, as long as it does not get through, so many times more."""
+        for _ in range(more):
             try:
                 return self._follow(command)
-            except errors.ConnectionError as error:
-                self._go_home()
-                if not repeat or _is_an_answer(error):
+            except (errors.ConnectionError, errors.TimeoutError) as error:
+                if not self._is_worth_another_try(error):
                     raise
-                return self._follow(command)
+                self._route.turn()
+        return self._follow(command)
+
+    def _is_worth_another_try(self, error: errors.ConnectionError | errors.TimeoutError) -> bool:
+        """Whether a connection broke or, where there are other nodes to ask, was silent."""
+        if isinstance(error, errors.TimeoutError):
+            return self._route.choices > 1
+        return not _is_an_answer(error)
+
+    def _learn(self) -> None:
+        """Learn which nodes there are by now; the command before is done, whatever becomes of this one."""
+        try:
+            self._route.learn(self._route.client.execute_command(*_NODES))
+        except (redis.RedisError, OSError):
+            self._route.learn_later()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -101,32 +130,25 @@ class Server:
         except errors.NoScriptError:
             raise
         except (redis.RedisError, OSError) as error:
-            self._go_home()
+            refusal = self.explain(error)
+            if isinstance(refusal, StoreUnavailable):
+                self._route.turn()
+            else:
+                self._route.go_home()
             if "READONLY" in str(error) or isinstance(error, errors.ReadOnlyError):
                 self.close()  # behind this name there may be another primary by now
-            raise self.explain(error) from error
+            raise refusal from error
 
     def _follow(self, command: Sequence[Argument]) -> Any:
         """Send a command to whichever node of a cluster takes it; one that refuses has done nothing."""
         for _ in range(_MAX_HOPS):
             try:
-                return self._node.execute_command(*command)
+                return self._route.client.execute_command(*command)
             except errors.ResponseError as error:
                 there = _moved_to(error)
-                if there is None:
+                if there is None or not self._route.move(*there):
                     raise
-                self._move(*there)
-        return self._node.execute_command(*command)
-
-    def _move(self, host: str, port: int) -> None:
-        self._go_home()
-        there = (host or self._address.hosts[0][0], port)
-        self._node = connect(replace(self._address, hosts=(there,)))
-
-    def _go_home(self) -> None:
-        if self._node is not self._home:
-            self._node.connection_pool.disconnect()
-            self._node = self._home
+        return self._route.client.execute_command(*command)
 
 
 def _connection_of(pool: Any) -> Any:
@@ -175,42 +197,3 @@ def _moved_to(error: errors.ResponseError) -> tuple[str, int] | None:
 def _is_an_answer(error: errors.ConnectionError) -> bool:
     """Whether Redis itself refused: redis-py derives some of its answers from ``ConnectionError``."""
     return isinstance(error, (errors.AuthenticationError, errors.BusyLoadingError))
-
-
-def connect(address: Address) -> redis.Redis:
-    """Return a client that neither connects before its first command nor repeats one by itself."""
-    options = _options(address)
-    if address.master_name is not None:
-        sentinels: Any = Sentinel  # it has no types
-        watching = sentinels(address.hosts, sentinel_kwargs=_sentinel_options(address))
-        return cast("redis.Redis", watching.master_for(address.master_name, redis.Redis, **options))
-    if address.path is not None:
-        return redis.Redis(unix_socket_path=address.path, **options)
-    ((host, port),) = address.hosts
-    return redis.Redis(host=host, port=port, **options)
-
-
-def _options(address: Address) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "db": address.db,
-        "username": address.username,
-        "password": address.password,
-        "socket_timeout": address.timeout,
-        "socket_connect_timeout": address.connect_timeout,
-        "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
-    }
-    if address.path is None:
-        options["socket_keepalive"] = True
-    return options if address.tls is None else {**options, "ssl": True, **address.tls}
-
-
-def _sentinel_options(address: Address) -> dict[str, Any]:
-    return {
-        "username": address.sentinel_username,
-        "password": address.sentinel_password,
-        "socket_timeout": address.connect_timeout,
-        "socket_connect_timeout": address.connect_timeout,
-        "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
-    }

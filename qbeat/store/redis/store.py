@@ -54,8 +54,8 @@ class RedisStore(Store):
         self._keys = keys_of(address.prefix)
         self._key = {name_of(key): key for key in self._keys}
         self._history = History(self)
-        prepare(self._server, self._keys, create=create)
         self._nature = examine(self._server)
+        prepare(self._server, self._keys, create=create)
 
     @classmethod
     def open(cls, url: str, clock: Callable[[], int] | None = None, *, create: bool = True) -> Self:
