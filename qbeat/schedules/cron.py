@@ -129,8 +129,7 @@ def _split(expression: str, seconds: Seconds | None) -> dict[str, str]:
         raise refuse(
             "expression",
             f"has {len(texts)} fields, and conventions differ on where the seconds stand",
-            'say seconds="first" (as Quartz) or seconds="last" (as croniter);'
-            " qbeat next takes --seconds first or --seconds last",
+            'say seconds="first" (as Quartz) or seconds="last" (as croniter)',
         )
     if len(texts) > _PLAIN_FIELDS and seconds == "first":
         texts.insert(_PLAIN_FIELDS, texts.pop(0))

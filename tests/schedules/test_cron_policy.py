@@ -55,7 +55,6 @@ REFUSED = [
     ("* * * * * * * *", "last", "expression", "8 fields", "five"),
     ("30 * * * * *", None, "expression", "6 fields", 'seconds="first"'),
     ("0 0 * * * 0 2030", None, "expression", "7 fields", 'seconds="last"'),
-    ("0 0 9 * * *", None, "expression", "6 fields", "qbeat next takes --seconds first or --seconds last"),
     ("0 0 * * * 61", "last", "second", "out of range", "0 to 59"),
     ("0 0 * * * 0 1969", "last", "year", "out of range", "1970 to 2099"),
     ("0 0 * * * 0 H", "last", "year", "'H'", "write years"),
