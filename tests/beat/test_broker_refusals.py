@@ -55,6 +55,19 @@ def test_an_entry_that_may_not_use_its_queue_fails_alone_and_keeps_the_connectio
         assert sender._connection is connection
 
 
+def test_a_task_that_chokes_on_its_arguments_fails_alone(redis_url: str) -> None:
+    app = app_with(redis_url)
+
+    def choke(*_: Any) -> None:
+        raise RuntimeError("choked")
+
+    app.tasks["tasks.quiet"].__header__ = choke
+    bad = Entry("bad", "tasks.quiet", Interval(60), "UTC")
+    with closing(MarkedSender(app, PlainScheduler(app))) as sender:
+        jobs = [firing("good"), job(bad), firing("last")]
+        assert verdicts(sender.send(jobs)) == [Verdict.PUBLISHED, Verdict.FAILED, Verdict.PUBLISHED]
+
+
 def test_a_broker_that_refuses_one_entry_is_not_away(limited_url: str) -> None:
     with publisher_on(app_with(limited_url)) as publisher:
         for number in range(2):

@@ -197,6 +197,26 @@ def test_what_is_made_ready_is_not_sent(redis_url: str, redis_server: RedisServe
     assert [message["headers"]["id"] for message in messages] == ids(one, other)
 
 
+def test_a_queue_that_is_bound_to_an_exchange_later_gets_messages_from_then_on(
+    redis_url: str, redis_server: RedisServer
+) -> None:
+    topics = Exchange("topics", "topic")
+    app = app_with(redis_url, task_queues=[Queue("celery", topics, routing_key="#")])
+    with closing(MarkedSender(app, PlainScheduler(app))) as sender:
+        assert sender.send([firing("one"), firing("other")]) == [PUBLISHED] * 2
+        with app.connection_for_write() as connection:
+            Queue("later", topics, routing_key="#")(connection.default_channel).declare()
+        assert sender.send([firing("one", 1)]) == [PUBLISHED]
+    found = {
+        key: [message["headers"]["id"] for message in queue]
+        for key, queue in lists(redis_server.client).items()
+    }
+    assert found == {
+        "celery": ids(firing("one"), firing("other"), firing("one", 1)),
+        "later": ids(firing("one", 1)),
+    }
+
+
 def test_the_event_of_a_firing_is_sent_once(redis_url: str, redis_server: RedisServer) -> None:
     app = app_with(redis_url, task_send_sent_event=True)
     one = firing("one")

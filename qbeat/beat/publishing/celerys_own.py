@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from operator import is_
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,14 +55,28 @@ _VALUES: Final = (
 """What stands on a task and goes into its messages."""
 
 
-def nobody_watches(app: Celery) -> bool:
-    """Whether no code but Celery's own wants to see each message on its way."""
-    if any(signal.receivers for signal in _SIGNALS) or "send_task" in vars(app):
-        return False
-    conf = app.conf
-    if conf.task_send_sent_event or conf.task_always_eager or conf.task_protocol != 2:  # noqa: PLR2004
-        return False
-    return _routes_by_name(app) and all(map(_is_celerys, _on_the_way(app)))
+class Way:
+    """The way of an app's messages to the broker."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._trusted: tuple[Any, ...] = ()
+
+    def is_celerys_own(self) -> bool:
+        """Whether no code but Celery's wants to see each message; quick where nothing has changed since last time."""
+        app = self._app
+        if any(signal.receivers for signal in _SIGNALS) or "send_task" in vars(app):
+            return False
+        conf = app.conf
+        if conf.task_send_sent_event or conf.task_always_eager or conf.task_protocol != 2:  # noqa: PLR2004
+            return False
+        return _routes_by_name(app) and self._trusts(_on_the_way(app))
+
+    def _trusts(self, functions: tuple[Any, ...]) -> bool:
+        # By identity: what tracers wrap says of itself that it is equal.
+        if len(self._trusted) != len(functions) or not all(map(is_, functions, self._trusted)):
+            self._trusted = functions if all(map(_is_celerys, functions)) else ()
+        return bool(self._trusted)
 
 
 def is_usual(app: Celery, entry: Entry) -> bool:
@@ -82,6 +97,8 @@ def _routes_by_name(app: Celery) -> bool:
     router = amqp.router
     if type(amqp) is not AMQP or type(router) is not Router or type(router.queues) is not Queues:
         return False
+    if "route" in vars(router):
+        return False
     return all(type(route) is MapRoute for route in router.routes)
 
 
@@ -97,7 +114,7 @@ def _on_the_way(app: Celery) -> tuple[Any, ...]:
         Task.apply_async,
         Task.shadow_name,
         type(app).send_task,
-        amqp.router.route,
+        Router.route,
         amqp.create_task_message,
         amqp.send_task_message,
         celery.app.amqp.saferepr if celery.app.amqp.saferepr is saferepr else None,

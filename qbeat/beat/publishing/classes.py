@@ -18,7 +18,7 @@ from celery import Celery
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job
-from qbeat.beat.publishing.celerys_own import is_usual, nobody_watches
+from qbeat.beat.publishing.celerys_own import Way, is_usual
 from qbeat.beat.publishing.ordinary import is_ordinary, samples, text_maker
 from qbeat.store.records import Firing
 
@@ -58,6 +58,7 @@ class EntryClasses(ABC, Generic[Rendered, Class, *Parts]):
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self._way = Way(app)
         self._enabled = False
         self._text = text_maker(app)
         self._classes: dict[tuple[str, str], Class | None] = {}
@@ -69,7 +70,7 @@ class EntryClasses(ABC, Generic[Rendered, Class, *Parts]):
 
         ``watched`` says that somebody does, in a way that cannot be seen from here.
         """
-        enabled = not watched and nobody_watches(self._app)
+        enabled = not watched and self._way.is_celerys_own()
         if not enabled:
             self._classes.clear()
             self._ready.clear()
