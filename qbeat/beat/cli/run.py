@@ -121,6 +121,10 @@ def command(  # noqa: PLR0917
             return run_app(app, plan)
         from celery.platforms import detached
 
+        from qbeat.beat.closed_files import keep_from_reuse, open_files
+
         check_files(logfile, pidfile)  # as long as there is somebody to tell
+        before = open_files()
         with detached(logfile, pidfile, umask=umask_of(umask)):
+            keep_from_reuse(before)
             return run_app(app, plan)

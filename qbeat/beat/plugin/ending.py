@@ -31,9 +31,24 @@ def in_one_sentence() -> Iterator[None]:
         raise SystemExit(code) from error
 
 
+def is_embedded() -> bool:
+    """Whether this process is the one that a worker has made for its beat."""
+    return _EMBEDDED is not None and isinstance(current_process(), _EMBEDDED)
+
+
 def is_for_beat_alone() -> bool:
     """Whether this process is ``celery beat``, or the one that a worker has embedded: nobody else's code ends with it."""
-    if _EMBEDDED is not None and isinstance(current_process(), _EMBEDDED):
+    if is_embedded():
         return True
+    return _command() is not None
+
+
+def is_detached() -> bool:
+    """Whether this process is ``celery beat --detach``."""
+    context = _command()
+    return context is not None and bool(context.params.get("detach"))
+
+
+def _command() -> click.Context | None:
     context = click.get_current_context(silent=True)
-    return context is not None and context.info_name == "beat"
+    return context if context is not None and context.info_name == "beat" else None

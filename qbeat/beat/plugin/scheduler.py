@@ -15,11 +15,12 @@ from celery import Celery, beat, signals
 
 from qbeat.beat import entries as engine
 from qbeat.beat.broker_url import broker_of
+from qbeat.beat.closed_files import keep_parents_from_reuse, keep_usual_from_reuse
 from qbeat.beat.declarations import call_late_hooks
 from qbeat.beat.echoes import drop_echoes
 from qbeat.beat.plugin.choice import store_of, without_password
 from qbeat.beat.plugin.deferral import DeferredSignals
-from qbeat.beat.plugin.ending import in_one_sentence, is_for_beat_alone
+from qbeat.beat.plugin.ending import in_one_sentence, is_detached, is_embedded, is_for_beat_alone
 from qbeat.beat.plugin.engine import Engine
 from qbeat.beat.plugin.lifeline import Lifeline
 from qbeat.beat.plugin.schedule import Entries, PluginEntry, declaration_of, view_of, words_of
@@ -66,6 +67,10 @@ class QbeatScheduler(PlainScheduler):
         **kwargs: Any,
     ) -> None:
         self.schedule_filename = schedule_filename
+        if is_embedded():
+            keep_parents_from_reuse(os.getppid())
+        elif is_detached():
+            keep_usual_from_reuse()
         with in_one_sentence():
             if is_for_beat_alone():
                 broker_of(app)
