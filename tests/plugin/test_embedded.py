@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+import subprocess
 import sys
 import uuid
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.apps import MARK, embedded_pids, is_alive, marked_processes, messages, write_app
-from tests.servers import QbeatProcess, RedisServer, eventually
+from tests.plugin.apps import CELERY, MARK, embedded_pids, is_alive, marked_processes, messages, write_app
+from tests.servers import QbeatProcess, RedisServer, clean_environment, eventually
+from tests.servers.beat import QBEAT
 
 OPTIONS = ("worker", "-B", "-l", "INFO", "-c", "1", "--without-mingle", "--without-gossip", "-Q", "nobody")
 """A worker that leaves the messages of its qbeat in the queue."""
@@ -19,6 +23,20 @@ OPTIONS = ("worker", "-B", "-l", "INFO", "-c", "1", "--without-mingle", "--witho
 ENTRY = """
     app.add_periodic_task(0.5, tick.s("a"), name="a")
 """
+
+BUSY = """
+    import time
+
+    @app.task
+    def work():
+        print("the task runs", flush=True)
+        time.sleep(5)
+        print("the task ends", flush=True)
+
+    app.add_periodic_task(3600, work.s().set(queue="busy"), name="work")
+    work.apply_async(queue="busy") if "worker" in __import__("sys").argv else None
+"""
+"""A task that is under way for longer than it takes to look after the qbeat, and to start it again."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -46,6 +64,38 @@ def test_a_worker_that_is_asked_to_end_leaves_nothing_behind(
         assert "qbeat is stopping" in worker.output
         assert "it is started again" not in worker.output
     assert marked_processes(mark) == []
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_a_worker_whose_whole_group_is_asked_to_end_misses_no_qbeat(
+    worker: QbeatProcess, mark: str, pool: str
+) -> None:
+    worker.command += ["-P", pool]
+    with worker:
+        worker.wait_for("fired for", within=40)
+        # As a service manager does: all processes of the service at once.
+        os.killpg(worker.pid, signal.SIGTERM)
+        assert worker.wait(within=30) == 0
+        assert "qbeat is stopping" in worker.output
+        assert "embedded qbeat" not in worker.output
+    assert marked_processes(mark) == []
+
+
+def test_a_worker_with_work_left_starts_no_qbeat_again(
+    worker: QbeatProcess, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    write_app(tmp_path, redis_server.url, ENTRY + BUSY)
+    worker.command[worker.command.index("nobody")] = "busy"
+    worker.command += ["-P", "solo"]
+    with worker:
+        worker.wait_for("the task runs", within=40)
+        [first] = embedded_pids(tmp_path)
+        os.killpg(worker.pid, signal.SIGTERM)
+        eventually(lambda: not is_alive(first), within=20)
+        worker.wait_for("the task ends", within=20)
+        assert worker.wait(within=30) == 0
+        assert "embedded qbeat" not in worker.output
+    assert embedded_pids(tmp_path) == [first]
 
 
 def test_a_worker_that_is_killed_takes_its_qbeat_along(
@@ -115,6 +165,60 @@ def test_a_store_that_cannot_be_is_one_sentence_a_restart(worker: QbeatProcess, 
         assert len(told) >= 2
         assert all("CRITICAL" in line and "is not an SQLite database" in line for line in told)
         assert "Traceback" not in worker.output
+
+
+HELD = """
+    import gc, socket
+
+    held = [each for _ in range(20) for each in socket.socketpair()]
+
+    @signals.before_task_publish.connect
+    def let_go(**_):
+        held.clear()
+        gc.collect()
+"""
+"""An app that has opened sockets by the time that qbeat's process is made, and drops them while qbeat runs."""
+
+
+def test_sockets_that_the_app_drops_late_are_not_taken_for_the_stores(
+    worker: QbeatProcess, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    write_app(tmp_path, redis_server.url, ENTRY + HELD)
+    with worker:
+        eventually(lambda: len(messages(redis_server)) >= 3, within=40)
+        assert worker.terminate(within=30) == 0
+        assert "Traceback" not in worker.output
+        assert "ERROR/Beat" not in worker.output
+    assert whole(tmp_path / "qbeat.db")
+
+
+@pytest.mark.parametrize("command", [(QBEAT, "-A", "tasks"), (*CELERY, "-A", "tasks", "beat", "-S", "qbeat")])
+def test_nor_are_they_where_qbeat_goes_into_the_background(
+    tmp_path: Path, redis_server: RedisServer, command: tuple[str, ...]
+) -> None:
+    write_app(tmp_path, redis_server.url, ENTRY + HELD)
+    subprocess.run(
+        [*command, "--detach", "--pidfile", "q.pid", "-f", "q.log"],
+        cwd=tmp_path, env=clean_environment(), stdin=subprocess.DEVNULL, timeout=30, check=True,
+    )  # fmt: skip
+    eventually((tmp_path / "q.pid").exists, within=30)
+    pid = int((tmp_path / "q.pid").read_text())
+    try:
+        eventually(lambda: len(messages(redis_server)) >= 3, within=40)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not is_alive(pid), within=20)
+    log = (tmp_path / "q.log").read_text()
+    assert "Traceback" not in log
+    assert "ERROR" not in log
+    assert whole(tmp_path / "qbeat.db")
+
+
+def whole(store: Path) -> bool:
+    """Whether SQLite finds no fault with a file."""
+    with closing(sqlite3.connect(store)) as connection:
+        return bool(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",))
 
 
 def test_without_beat_it_is_celerys_worker_alone(worker: QbeatProcess, tmp_path: Path) -> None:

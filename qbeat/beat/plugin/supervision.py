@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from celery import bootsteps
 from celery.beat import EmbeddedService
+from celery.worker import state
 
 from qbeat.beat.plugin.choice import is_qbeat
 
@@ -28,6 +29,11 @@ def refusal(worker: Any) -> str | None:
         if pool.endswith(green) and is_qbeat(worker.scheduler):
             return f"a worker with the pool {green} cannot have qbeat inside: leave out -B, and run qbeat beside it."
     return None
+
+
+def is_ending() -> bool:
+    """Whether the worker of this process has been told to end; it may still have work to finish."""
+    return any(flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate))
 
 
 class Supervision(bootsteps.StartStopStep):
@@ -78,6 +84,9 @@ class Supervisor:
                 if time.monotonic() - started > MAX_PAUSE:
                     self._pause = MIN_PAUSE
                 continue
+            # A signal may have come to all processes of the worker, and this one may be the last to say so.
+            if is_ending() or self._stopping.wait(CHECK) or is_ending():
+                continue
             self._start_again()
             started = time.monotonic()
 
@@ -87,7 +96,7 @@ class Supervisor:
             "The embedded qbeat (process %s) has ended with exit code %s; it is started again in %g s.",
             *(dead.pid, dead.exitcode, self._pause),
         )
-        if self._stopping.wait(self._pause):
+        if self._stopping.wait(self._pause) or is_ending():
             return
         self._pause = min(2 * self._pause, MAX_PAUSE)
         service = dead.service
