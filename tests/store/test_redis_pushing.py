@@ -236,6 +236,22 @@ def nothing_happened(store: Store, client: Any, *queues: str) -> bool:
     return True
 
 
+def test_a_user_who_may_only_add_to_lists_is_refused_no_more_than_others(
+    store: Store, client: Any, redis_server: RedisServer
+) -> None:
+    create(store, entry("a"), entry("b"))
+    client.set("taken", "by another program")
+    client.acl_setuser("adding", enabled=True, passwords=["+pw"], commands=["+@all", "-lpop"], keys=["*"])
+    url = redis_server.url.replace("redis://", "redis://adding:pw@")
+    claims = [pushing(read(store, "a"), 10), pushing(read(store, "b"), 10, key="taken")]
+    try:
+        with open_store(url) as adding:
+            assert adding.claim(claims, replica="r1") == [Won.YES, Won.QUEUED]
+    finally:
+        client.acl_deluser("adding")
+    assert messages(client) == ["a ä 10"]
+
+
 def test_a_redis_without_memory_refuses_the_whole_batch(start_redis: Callable[..., RedisServer]) -> None:
     server = start_redis()
     with open_store(server.url) as store:

@@ -27,6 +27,7 @@ local FIRST_LIST, FIRST_MESSAGE = 8, 8 + ARGV[7]
 local now, my_number = clock(), number_of(me)
 local at, message_at -- where the next claim is read, and the next message
 local payloads -- number of the list -> messages
+local pushed = {} -- number of the list -> how many messages it has taken
 local refusing = {} -- numbers of the lists that have refused messages
 
 local function is_queued(uid)
@@ -126,21 +127,34 @@ local function is_of_the_list(refusal)
   return false
 end
 
--- Push all messages, or none: what was pushed beside a refusal is taken back.
--- Returns whether the claims have to be made anew, without the lists that refuse; the refusal of everything.
+local function take_back(list)
+  if pushed[list] > 0 then redis.call('LPOP', ARGV[FIRST_LIST + list - 1], pushed[list]) end
+  pushed[list] = nil
+end
+
+-- Push all messages that are not pushed yet.
+-- Returns whether the claims have to be made anew, without the lists that refuse; or the refusal of everything.
+--
+-- Claims that are made anew are won as before, or wait: a list has the messages that it had, or fewer.
 local function push()
-  local pushed, found, refusal = {}, false, nil
-  for list, messages in pairs(payloads) do
-    pushed[list], refusal = push_to(list, messages)
-    if refusal and not is_of_the_list(refusal) then break end
-    if refusal then found, refusing[list] = true, true end
-    refusal = nil
-  end
-  if not found and not refusal then return false end
+  local again = false
   for list, count in pairs(pushed) do
-    if count > 0 then redis.call('LPOP', ARGV[FIRST_LIST + list - 1], count) end
+    if not payloads[list] or #payloads[list] < count then take_back(list) end
   end
-  return not refusal, refusal
+  for list, messages in pairs(payloads) do
+    if not pushed[list] then
+      local refusal
+      pushed[list], refusal = push_to(list, messages)
+      if refusal and not is_of_the_list(refusal) then
+        for other in pairs(pushed) do take_back(other) end
+        return false, refusal
+      elseif refusal then
+        take_back(list)
+        refusing[list], again = true, true
+      end
+    end
+  end
+  return again
 end
 
 local results, again, refusal
