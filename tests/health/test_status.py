@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +127,38 @@ def test_the_probe_says_no_where_nothing_is(tmp_path: Path, arguments: tuple[str
     done = run_qbeat(tmp_path, "status", "--probe", "--json", *arguments)
     assert done.returncode == 1
     assert json.loads(done.stdout)["healthy"] is False
+
+
+@pytest.mark.parametrize(
+    ("store", "cure"),
+    [
+        ("corrupt.db", "Name another file with -s."),
+        ("foreign.db", "Name another file with -s."),
+        ("nosuch.db", "Start qbeat once, or name it with -s."),
+        ("foo://x", "Use a file name, sqlite://, postgresql:// or redis://."),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_told_alike_and_with_its_own_cure(
+    tmp_path: Path, store: str, cure: str
+) -> None:
+    (tmp_path / "corrupt.db").write_text("not a database at all")
+    with closing(sqlite3.connect(tmp_path / "foreign.db")) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    assert status(tmp_path, "-s", store)[0] == 78
+    probe = run_qbeat(tmp_path, "status", "--probe", "-s", store)
+    assert probe.returncode == (1 if store == "nosuch.db" else 78)  # where no store is, no replica lives
+    assert len(probe.stdout.splitlines()) == 1
+    code, findings = doctor(tmp_path, "-s", store)
+    assert code == 1
+    assert [finding["cure"] for finding in findings if finding["check"] == "store"] == [cure]
+
+
+def test_the_probe_tells_a_store_that_is_locked_for_now(tmp_path: Path) -> None:
+    open_store(str(tmp_path / "some.db")).close()
+    with closing(sqlite3.connect(tmp_path / "some.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("BEGIN EXCLUSIVE")
+        assert run_qbeat(tmp_path, "status", "--probe", "-s", "some.db").returncode == 69
 
 
 def test_the_doctor_names_each_mistake_with_its_cure(tmp_path: Path) -> None:

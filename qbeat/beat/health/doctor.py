@@ -24,6 +24,11 @@ SLOW_STORE: Final = 0.05
 CLOCK_TOLERANCE: Final = 1.0
 """Seconds by which clocks may differ before somebody should know."""
 
+_IMPERATIVES: Final = frozenset(
+    {"add", "begin", "make", "name", "pip", "restore", "start", "take", "upgrade", "use", "write"}
+)
+"""With one of these begins what an error of a store says that one should do."""
+
 Level = Literal["ok", "warning", "error"]
 
 
@@ -57,9 +62,17 @@ def examine_store(url: str) -> Iterator[Finding]:
             "store", "error", str(error), "See whether it can be reached from here.", unreachable=True
         )
     except StoreError as error:
-        yield Finding("store", "error", str(error), "Start qbeat once, or name the right store with -s.")
+        yield unusable(error)
     else:
         yield from examine(overview)
+
+
+def unusable(error: StoreError) -> Finding:
+    """Tell of a store that a person has to do something about; most errors end with what that is."""
+    problem, _, cure = str(error).rpartition(": ")
+    if problem and cure.partition(" ")[0] in _IMPERATIVES:
+        return Finding("store", "error", f"{problem}.", f"{cure[0].upper()}{cure[1:]}.")
+    return Finding("store", "error", str(error), "Put that right at the store, or name another with -s.")
 
 
 def examine(overview: Overview) -> Iterator[Finding]:

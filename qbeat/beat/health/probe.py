@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from qbeat.beat.errors import FAILED, OK, UNAVAILABLE
+from qbeat.beat.errors import CONFIGURATION, FAILED, OK, UNAVAILABLE
 from qbeat.beat.health.redis_probe import NotPlain, place_of, replicas_at
 from qbeat.store.opening import scheme_of
 
@@ -45,7 +45,10 @@ def ask_port(host: str, port: int) -> Answer:
 
 
 def ask_store(url: str) -> Answer:
-    """Look into a store for a replica of this machine that has told of itself lately."""
+    """Look into a store for a replica of this machine that has told of itself lately.
+
+    No store means no replica; one that is there but away, or no store of qbeat's, has the code of every command.
+    """
     if url != "broker" and scheme_of(url) == "sqlite":
         return _ask_sqlite(Path(url.partition("://")[2].removeprefix("/") if "://" in url else url))
     if url == "broker":
@@ -71,7 +74,7 @@ def _ask_any(url: str) -> Answer:
             now = store.now()
             return _judge(((each.host, each.heartbeat_at) for each in store.replicas()), now)
     except StoreUnusable as error:
-        return FAILED, str(error)
+        return CONFIGURATION, str(error)
     except StoreError as error:
         return UNAVAILABLE, str(error)
 
@@ -85,7 +88,8 @@ def _ask_sqlite(path: Path) -> Answer:
         with closing(sqlite3.connect(uri, uri=True, timeout=TIMEOUT)) as connection:
             rows = connection.execute("SELECT host, heartbeat_at FROM qbeat_replica").fetchall()
     except sqlite3.Error as error:
-        return UNAVAILABLE, f"{path} cannot be read: {error}"
+        is_busy = str(getattr(error, "sqlite_errorname", "")).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+        return UNAVAILABLE if is_busy else CONFIGURATION, f"{path} cannot be read: {error}"
     return _judge(rows, time.time_ns() // 1_000)
 
 
