@@ -20,7 +20,9 @@ from typing import Any, Final
 from celery import Celery
 from celery.utils.dispatch import Signal
 
+from qbeat.beat.errors import QbeatError
 from qbeat.beat.places import place_of_caller
+from qbeat.schedules import ScheduleError
 
 logger = logging.getLogger("qbeat.app")
 
@@ -47,6 +49,11 @@ class FailedHook:
     hook: str
     signal: str
     error: Exception
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the error is not about what was declared, as that of a database that is away."""
+        return not isinstance(self.error, (ScheduleError, QbeatError))
 
 
 @dataclass

@@ -30,6 +30,12 @@ class DeclarationError(QbeatError):
     exit_code = CONFIGURATION
 
 
+class HookError(DeclarationError):
+    """A hook that raised an error of its own. It may pass, so that whoever starts qbeat may start it again."""
+
+    exit_code = FAILED
+
+
 class SettingError(QbeatError):
     """A setting that cannot be."""
 

@@ -13,9 +13,7 @@ from celery.schedules import crontab
 
 from qbeat.beat.declarations import Declaration, FailedHook, Watched, watched
 from qbeat.beat.entries import digest, printable, without_addresses
-from qbeat.beat.errors import QbeatError
 from qbeat.beat.places import place_of
-from qbeat.schedules import ScheduleError
 
 logger = logging.getLogger("qbeat.app")
 
@@ -57,7 +55,7 @@ def _problem_of(failed: FailedHook) -> str:
     error = failed.error
     said = f"the hook {failed.hook} of {failed.signal} ({place_of(error)})"
     text = " ".join(str(error).split())
-    if isinstance(error, (ScheduleError, QbeatError)):
+    if not failed.may_pass:
         return f"{said}: {text}"
     logger.error("%s raises:", said, exc_info=error)
     raised = type(error).__name__ + (f": {text}" if text else "")

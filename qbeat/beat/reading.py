@@ -14,8 +14,9 @@ from celery.schedules import BaseSchedule
 
 from qbeat.beat.app_timezone import timezone_of
 from qbeat.beat.celery_schedules import compile_schedule
+from qbeat.beat.declarations import watched
 from qbeat.beat.entries import NOTHING, Entry
-from qbeat.beat.errors import DeclarationError
+from qbeat.beat.errors import DeclarationError, HookError
 from qbeat.beat.items import MAX_NAME, Item, items_of
 from qbeat.beat.policies import DEFAULTS, Policies, PolicyError, read_policies
 from qbeat.beat.publishing import canvas
@@ -37,7 +38,10 @@ _HINTS: Final = {
 
 
 def read_entries(app: Celery) -> list[Entry]:
-    """Return the entries of a loaded app, or raise ``DeclarationError`` with all that is wrong with them."""
+    """Return the entries of a loaded app, or raise ``DeclarationError`` with all that is wrong with them.
+
+    It is a ``HookError`` if that is nothing but hooks' own errors.
+    """
     entries: list[Entry] = []
     problems: list[str] = []
     timezone = timezone_of(app)
@@ -47,7 +51,9 @@ def read_entries(app: Celery) -> list[Entry]:
         except (ScheduleError, PolicyError, TypeError) as error:
             problems.append(f"entry {item.name!r} ({item.where}): {error}")
     if problems:
-        raise DeclarationError("\n".join(problems))
+        passing = sum(failed.may_pass for failed in watched(app).failed_hooks)
+        kind = HookError if passing == len(problems) else DeclarationError
+        raise kind("\n".join(problems))
     _warn_of_unknown_tasks(app, entries)
     return entries
 

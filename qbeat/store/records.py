@@ -123,7 +123,8 @@ class Won(Enum):
     YES = "yes"
     """Written: the claimer now publishes these firings."""
     QUEUED = "queued"
-    """Written, but an earlier firing of the entry is unsettled elsewhere: the new ones wait in the outbox."""
+    """Written, but the new firings wait in the outbox: an earlier one of the entry is unsettled elsewhere, or a
+    list has refused a message of the claim."""
 
 
 class Firing(NamedTuple):

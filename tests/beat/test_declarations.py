@@ -14,7 +14,7 @@ import pytest
 from celery import Celery
 from celery.utils.dispatch import Signal
 
-from qbeat.beat.errors import CONFIGURATION, DeclarationError
+from qbeat.beat.errors import CONFIGURATION, FAILED, DeclarationError
 from qbeat.beat.reading import read_entries
 from qbeat.schedules import Crontab, Interval
 from tests.beat.apps import APP, HEADER, Apps
@@ -28,11 +28,11 @@ def late(sender, **kwargs):
 """
 
 
-def refusal(app: Celery) -> str:
+def refusal(app: Celery, exit_code: int = CONFIGURATION) -> str:
     """What is said when the entries of an app are read that cannot be."""
     with pytest.raises(DeclarationError) as caught:
         read_entries(app)
-    assert caught.value.exit_code == CONFIGURATION
+    assert caught.value.exit_code == exit_code
     return str(caught.value)
 
 
@@ -269,7 +269,7 @@ def set_up(sender, **kwargs):
 app.add_periodic_task(60, check_cat.s(), name="fine")
 """.replace("\n\n@", "\n@")
     )
-    [line] = refusal(app).splitlines()
+    [line] = refusal(app, FAILED).splitlines()
     assert re.match(r"the hook written_\d+\.set_up of on_", line)
     assert f".py:{line_of(app, '# here')}) raises ValueError: invalid literal for int()" in line
     assert line.endswith("; what it declares may be missing, so nothing starts: mend it, or catch the error")
@@ -288,7 +288,7 @@ def test_an_error_deep_in_a_library_is_placed_where_the_hook_calls_it(apps: Apps
             json.loads("{")  # here
         """
     )
-    assert f".py:{line_of(app, '# here')}) raises JSONDecodeError: " in refusal(app)
+    assert f".py:{line_of(app, '# here')}) raises JSONDecodeError: " in refusal(app, FAILED)
 
 
 def test_errors_of_hooks_and_of_entries_are_told_at_once(apps: Apps) -> None:
@@ -364,7 +364,7 @@ def set_up(sender, **kwargs):
 """
 
 
-def test_a_hook_that_begins_to_fail_retires_nothing_and_ends_the_start_with_78(tmp_path: Path) -> None:
+def test_a_hook_that_begins_to_fail_retires_nothing_and_may_be_started_again(tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text(HEADER + APP + "import os\n" + FAILING_HOOK)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -375,7 +375,7 @@ def test_a_hook_that_begins_to_fail_retires_nothing_and_ends_the_start_with_78(t
     (tmp_path / "fail").touch()
     for command in ([], ["check"], ["check", "--json"]):
         done = run(*command)
-        assert done.returncode == CONFIGURATION
+        assert done.returncode == FAILED
         assert "qbeat: the hook tasks.set_up of on_after_configure (tasks.py:" in done.stderr
         assert "raises ValueError: no more" in done.stderr
     assert {row["name"] for row in json.loads(run("list", "--json").stdout)} >= {"kept", "lost"}
