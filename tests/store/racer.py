@@ -1,4 +1,4 @@
-"""A process that claims every entry of a store for every step, as fast as it can, against others.
+"""A process that claims the entries of a store step by step, as fast as it can, against others.
 
     python -m tests.store.racer URL REPLICA STEPS
 
@@ -21,19 +21,20 @@ def main(url: str, replica: str, steps: str) -> None:
         store.entries()
         print("ready", flush=True)
         sys.stdin.readline()
-        won = [firing for _ in range(int(steps)) for firing in race(store, replica)]
+        won = []
+        while records := [record for record in store.entries() if record.cursor - record.anchor < int(steps)]:
+            won += race(store, replica, records)
         print(json.dumps(won), flush=True)
 
 
-def race(store: Store, replica: str) -> list[tuple[str, int]]:
-    """Claim the next step of every entry, in an order of its own; return what was won."""
-    records = store.entries()
+def race(store: Store, replica: str, records: list[EntryRecord]) -> list[tuple[str, int]]:
+    """Claim the next step of entries, in an order of its own; return what was won."""
     random.shuffle(records)
     claims = [_next(record) for record in records]
     try:
         results = store.claim(claims, replica=replica)
     except StoreUnavailable:
-        return []  # the loser of a deadlock: nothing was written
+        return []  # nothing was written
     won = [claim for claim, result in zip(claims, results, strict=True) if result is not Won.LOST]
     store.settle([_settled(claim) for claim in won])
     return [(claim.uid, claim.new_cursor) for claim in won]

@@ -10,14 +10,26 @@ from dataclasses import dataclass
 from threading import Barrier
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 
 from qbeat.store import open_store
 from qbeat.store.base import Store, StoreUnavailable, StoreUnusable
 from qbeat.store.records import Won
 from qbeat.store.sql import SqlStore, mysql, postgresql, server_dialect, tables
 from tests.servers import MariadbServer, PostgresServer, TcpProxy
-from tests.store.making import START, claim_of, create, entry, fire, fire_times, history_of, read, replica
+from tests.store.making import (
+    START,
+    claim_of,
+    create,
+    edit,
+    entry,
+    fire,
+    fire_times,
+    history_of,
+    read,
+    replica,
+    settled,
+)
 
 StartProxy = Callable[[int], TcpProxy]
 
@@ -59,6 +71,16 @@ def behind(place: Place, proxy: TcpProxy) -> Iterator[Store]:
     with open_store(proxy.url(place.url)) as opened:
         create(opened, entry())
         yield opened
+
+
+Stop = Callable[[SqlStore, Connection], object]
+
+
+def sql_store(url: str) -> SqlStore:
+    """A store whose transactions a test begins itself."""
+    store = open_store(url)
+    assert isinstance(store, SqlStore)
+    return store
 
 
 @pytest.fixture
@@ -134,6 +156,39 @@ def test_a_claim_whose_commit_got_no_answer_is_not_tried_again(
     assert read(behind).name == "a"
 
 
+def test_a_connection_that_may_only_read_is_left(postgres_server: PostgresServer) -> None:
+    postgres_server.start()
+    with sql_store(postgres_server.database_url(postgres_server.new_database())) as store:
+        create(store, entry())
+        with store._dialect.engine.connect() as connection:
+            connection.exec_driver_sql("SET default_transaction_read_only = on")
+        fire(store, "a", 10)
+        assert fire_times(history_of(store)) == [10]
+
+
+def test_a_server_that_may_only_be_read_is_connected_to_anew(mariadb_server: MariadbServer) -> None:
+    mariadb_server.start()
+    database = mariadb_server.new_database()
+    mariadb_server.query(f"CREATE USER app@'%' IDENTIFIED BY 'pw'; GRANT ALL ON {database}.* TO app@'%'")
+    url = mariadb_server.database_url(database).replace("root@", "app:pw@")
+    with sql_store(url) as store:
+        create(store, entry())
+        before = connection_id(store)
+        mariadb_server.query("SET GLOBAL read_only = 1")
+        try:
+            with pytest.raises(StoreUnavailable, match="read-only"):
+                fire(store, "a", 10)
+            assert connection_id(store) != before
+        finally:
+            mariadb_server.query("SET GLOBAL read_only = 0")
+        fire(store, "a", 10)
+
+
+def connection_id(store: SqlStore) -> int:
+    with store._dialect.engine.connect() as connection:
+        return int(connection.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one())
+
+
 # --- giving up
 
 
@@ -154,14 +209,50 @@ def test_a_network_that_swallows_everything_is_given_up(place: Place, proxy: Tcp
 
 @pytest.mark.usefixtures("impatient")
 def test_a_lock_that_somebody_keeps_is_given_up(place: Place) -> None:
-    with open_store(place.url) as holder, open_store(place.url) as store:
+    with sql_store(place.url) as holder, open_store(place.url) as store:
         create(store, entry())
-        engine = holder._dialect.writer  # type: ignore[attr-defined]
-        with engine.begin() as connection:
-            connection.exec_driver_sql("SELECT id FROM qbeat_progress FOR UPDATE")
-            with pytest.raises(StoreUnavailable, match="is busy"):
-                store.claim([claim_of(read(store), 10)], replica="r1")
         fire(store, "a", 10)
+        with holder._dialect.writer.begin() as connection:
+            connection.exec_driver_sql("SELECT uid FROM qbeat_outbox FOR UPDATE")
+            with pytest.raises(StoreUnavailable, match="is busy"):
+                store.settle([settled("a", 10)])
+        store.settle([settled("a", 10)])
+
+
+def test_an_entry_that_somebody_has_locked_holds_up_no_other_claim(place: Place) -> None:
+    with sql_store(place.url) as stopped, open_store(place.url) as store:
+        create(store, *(entry(name) for name in "abc"))
+        claims = [claim_of(record, 10) for record in store.entries()]
+        with stopped._dialect.writer.connect() as connection:
+            stopped._claims.claim(connection, claims[1:2], "r1")
+            assert store.claim(claims, replica="r2") == [Won.YES, Won.LOST, Won.YES]
+            assert store.claim(claims[1:2], replica="r2") == [Won.LOST]
+            connection.rollback()
+        assert store.claim(claims[1:2], replica="r2") == [Won.YES]
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        lambda store, connection: store._claims.claim(connection, [claim_of(read(store), 20)], "r1"),
+        lambda store, connection: store._entries.save(connection, [edit(read(store), task="new")]),
+        lambda store, connection: store._outbox.settle(connection, [settled("a", 10)]),
+    ],
+    ids=["claim", "save", "settle"],
+)
+def test_a_replica_that_stops_in_a_transaction_holds_up_others_for_seconds_only(
+    place: Place, stop: Stop
+) -> None:
+    with sql_store(place.url) as stopped, open_store(place.url) as store:
+        create(stopped, entry())
+        fire(stopped, "a", 10)
+        with stopped._dialect.writer.connect() as connection:
+            stop(stopped, connection)
+            # Each within the time that a lock is waited for.
+            store.settle([settled("a", 10)])
+            assert store.save([edit(read(store), task="mine")]) == [True]
+            connection.invalidate()
+        assert stopped.claim([claim_of(read(stopped), 20)], replica="r1") == [Won.YES]
 
 
 # --- making

@@ -65,7 +65,10 @@ class Claims:
         self._build_writes(dialect)
 
     def claim(self, connection: Connection, claims: Sequence[Claim], replica: str) -> list[Won]:
+        """Decide the claims and write what they come to; the list is empty if there is no entry to be had."""
         standings = self._standings(connection, claims, replica)
+        if not standings:
+            return []
         now = self._dialect.now(connection)
         writes = _Writes()
         results = [_decide(claim, standings.get(claim.uid), writes, now) for claim in claims]
@@ -105,14 +108,16 @@ class Claims:
             .with_hint(outbox, "FORCE INDEX (PRIMARY)", "mariadb")
             .exists()
         )
-        self._standing = (
+        self._standing = dialect.batch_first(
             select(entry.c.uid, progress.c.id, progress.c.cursor, progress.c.revision, elsewhere)
             .select_from(wanted)
             .join(entry, entry.c.uid == wanted.c.uid)
             .join(progress, progress.c.id == entry.c.id)
             .where(progress.c.retired_at.is_(None))
             .order_by(progress.c.id)
-            .with_for_update(of=progress)
+            # What others are at is lost to them, or can be claimed later; they may be stopped in the midst of it.
+            .with_for_update(of=progress, skip_locked=True),
+            progress,
         )
 
     def _build_writes(self, dialect: Dialect) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.dml import Delete, Insert, Update
@@ -78,6 +78,10 @@ class Dialect(ABC):
 
     def settle_in(self) -> None:  # noqa: B027 - most have nothing to set
         """Set what can only be set once the tables are there."""
+
+    def batch_first(self, rows: Select[Any], *tables: Table) -> Select[Any]:  # noqa: ARG002 - for MySQL
+        """Return a query that goes from its batch to the rows of ``tables`` by their keys, and locks only those."""
+        return rows
 
     def update_batch(self, table: Table, batch: FromClause) -> Update:
         """Return an update that joins ``table`` with ``batch`` by id; the values are still to be set."""

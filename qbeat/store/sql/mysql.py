@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
@@ -24,27 +24,38 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.mysql import BIGINT, LONGTEXT, VARCHAR, insert
+from sqlalchemy.dialects.mysql.base import MySQLCompiler
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.dml import Delete, Insert
+from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlalchemy.types import Text, TypeEngine
 
 from qbeat.store.base import StoreUnavailable
 from qbeat.store.sql.dialect import Columns
-from qbeat.store.sql.server_dialect import ANSWER_TIMEOUT, CONNECT_TIMEOUT, LOCK_TIMEOUT, ServerDialect
+from qbeat.store.sql.server_dialect import (
+    ANSWER_TIMEOUT,
+    CONNECT_TIMEOUT,
+    LOCK_TIMEOUT,
+    SILENCE_LIMIT,
+    ServerDialect,
+)
 from qbeat.store.sql.tables import COLLATIONS
 
 _MIGRATION_LOCK: Final = "qbeat migration"
 _DRIVERS: Final = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+_BY_KEY: Final = "FORCE INDEX (PRIMARY)"
+_SILENCE_LIMITS: Final = {"mysql": "wait_timeout", "mariadb": "idle_transaction_timeout"}
+"""MySQL knows no limit within transactions alone: there, a connection that has been idle is made anew."""
 
 
 class Mysql(ServerDialect):
     """The database at an address like ``mysql://user:password@host/name``."""
 
     conflicts = frozenset({"1020", "1213"})
+    read_only = frozenset({"1290", "1792", "1836"})
     passing: ClassVar = (
         "1020",
         "1040",
@@ -54,6 +65,7 @@ class Mysql(ServerDialect):
         "1205",
         "1213",
         "1290",
+        "1792",
         "1836",
         "1969",
         "2",
@@ -65,7 +77,7 @@ class Mysql(ServerDialect):
         super().__init__(address.set(drivername=address.get_backend_name()), clock)
         kind = self._kind_of_server(address)
         self._collation = COLLATIONS[kind]
-        self.engine = self.writer = self._make_engine(address.set(drivername=_DRIVERS[kind]))
+        self.engine = self.writer = self._make_engine(address.set(drivername=_DRIVERS[kind]), kind)
 
     def batch(self, parameter: str, columns: Columns) -> FromClause:
         document = bindparam(parameter, type_=Text())
@@ -82,6 +94,12 @@ class Mysql(ServerDialect):
         self, table: Table, batch: FromClause, keys: Collection[str], *conditions: ColumnElement[bool]
     ) -> Delete:
         return table.delete().where(*(table.c[key] == batch.c[key] for key in keys), *conditions)
+
+    def batch_first(self, rows: Select[Any], *tables: Table) -> Select[Any]:
+        # as with _Compiler
+        for table in tables:
+            rows = rows.with_hint(table, _BY_KEY)
+        return rows.prefix_with("STRAIGHT_JOIN")
 
     def clock_reading(self) -> Select[Any]:
         seconds = func.unix_timestamp(func.utc_timestamp(literal_column("6")))
@@ -110,7 +128,7 @@ class Mysql(ServerDialect):
 
     def _kind_of_server(self, address: URL) -> str:
         """Return which of the two answers there, whatever the address calls it."""
-        engine = create_engine(address.set(drivername=_DRIVERS["mysql"]), connect_args=_options())
+        engine = create_engine(address.set(drivername=_DRIVERS["mysql"]), connect_args=_options({}))
         try:
             with engine.connect():
                 return "mariadb" if getattr(engine.dialect, "is_mariadb", False) else "mysql"
@@ -119,14 +137,17 @@ class Mysql(ServerDialect):
         finally:
             engine.dispose()
 
-    def _make_engine(self, address: URL) -> Engine:
-        return create_engine(
+    def _make_engine(self, address: URL, kind: str) -> Engine:
+        engine = create_engine(
             address,
-            connect_args=_options(),
+            connect_args=_options({_SILENCE_LIMITS[kind]: SILENCE_LIMIT}),
             pool_size=1,
             max_overflow=4,
             isolation_level="READ COMMITTED",
         )
+        engine.dialect.statement_compiler = _Compiler
+        self.leave_when_read_only(engine)
+        return engine
 
 
 def _parts(error: DBAPIError) -> tuple[str, str]:
@@ -138,15 +159,45 @@ def _parts(error: DBAPIError) -> tuple[str, str]:
             return "", str(error.orig)
 
 
-def _options() -> dict[str, Any]:
+def _options(limits: Mapping[str, int]) -> dict[str, Any]:
+    """Return how to connect; ``limits`` are those of the session, in seconds."""
+    limits = {"innodb_lock_wait_timeout": LOCK_TIMEOUT, **limits}
+    set_limits = ", ".join(f"{name} = {seconds}" for name, seconds in limits.items())
     return {
         "connect_timeout": CONNECT_TIMEOUT,
         "read_timeout": ANSWER_TIMEOUT,
         "write_timeout": ANSWER_TIMEOUT,
         "charset": "utf8mb4",
-        "init_command": "SET sql_mode = 'STRICT_ALL_TABLES', time_zone = '+00:00', "
-        f"innodb_lock_wait_timeout = {LOCK_TIMEOUT}",
+        "init_command": f"SET sql_mode = 'STRICT_ALL_TABLES', time_zone = '+00:00', {set_limits}",
     }
+
+
+class _Compiler(MySQLCompiler):
+    """Has batches update and delete rows by their keys.
+
+    A table that is small, or believed to be, would be read from end to end, and all that was read be locked.
+    """
+
+    def update_tables_clause(
+        self, update_stmt: Update, from_table: Any, extra_froms: list[Any], **options: Any
+    ) -> str:
+        if not extra_froms:
+            return super().update_tables_clause(update_stmt, from_table, extra_froms, **options)
+        return self._batch_first(from_table, extra_froms, options)
+
+    def delete_extra_from_clause(
+        self,
+        delete_stmt: Delete,  # noqa: ARG002 - of the method that this replaces
+        from_table: Any,
+        extra_froms: list[Any],
+        from_hints: Any,  # noqa: ARG002 - likewise
+        **options: Any,
+    ) -> str:
+        return f"USING {self._batch_first(from_table, extra_froms, options)}"
+
+    def _batch_first(self, table: Any, batch: list[Any], options: dict[str, Any]) -> str:
+        options = {**options, "asfrom": True, "fromhints": {table: _BY_KEY}}
+        return " STRAIGHT_JOIN ".join(self.process(one, **options) for one in (*batch, table))
 
 
 class _Cells(ColumnElement[Any]):

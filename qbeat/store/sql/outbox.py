@@ -105,10 +105,13 @@ class Outbox:
         settled = dialect.grouped("settled", _SETTLED)
         self._write_history = dialect.insert_missing(history).from_select(
             _HISTORY,
-            _ended(settled.c.outcome, settled.c.reason, settled.c.published_at)
-            .join_from(settled, outbox, and_(same_firing(settled), _same_attempt(settled)))
-            # against a takeover at the same time
-            .with_for_update(of=outbox),
+            dialect.batch_first(
+                _ended(settled.c.outcome, settled.c.reason, settled.c.published_at)
+                .join_from(settled, outbox, and_(same_firing(settled), _same_attempt(settled)))
+                # against a takeover at the same time
+                .with_for_update(of=outbox),
+                outbox,
+            ),
         )
         self._drop_settled = dialect.delete_batch(outbox, settled, [*KEY], settled.c.attempt.is_(None))
         self._drop_settled_attempts = dialect.delete_batch(outbox, settled, [*KEY, "attempt"])
@@ -117,7 +120,10 @@ class Outbox:
         self._write_superseded = dialect.insert_missing(history).from_select(
             # against a settlement at the same time
             _HISTORY,
-            ended.join_from(gone, outbox, outbox.c.uid == gone.c.uid).with_for_update(of=outbox),
+            dialect.batch_first(
+                ended.join_from(gone, outbox, outbox.c.uid == gone.c.uid).with_for_update(of=outbox),
+                outbox,
+            ),
         )
         self._drop_superseded = dialect.delete_batch(outbox, gone, ["uid"])
 

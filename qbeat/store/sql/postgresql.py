@@ -31,7 +31,13 @@ from sqlalchemy.sql.dml import Delete, Insert
 from sqlalchemy.types import Text
 
 from qbeat.store.sql.dialect import Columns
-from qbeat.store.sql.server_dialect import ANSWER_TIMEOUT, CONNECT_TIMEOUT, LOCK_TIMEOUT, ServerDialect
+from qbeat.store.sql.server_dialect import (
+    ANSWER_TIMEOUT,
+    CONNECT_TIMEOUT,
+    LOCK_TIMEOUT,
+    SILENCE_LIMIT,
+    ServerDialect,
+)
 
 Answer = TypeVar("Answer")
 
@@ -42,6 +48,7 @@ class Postgresql(ServerDialect):
     """The database at an address like ``postgresql://user:password@host/name``."""
 
     conflicts = frozenset({"40001", "40P01"})
+    read_only = frozenset({"25006"})
     passing: ClassVar = ("08", "40", "53", "55P03", "57", "25006")
     lasting: ClassVar = ("53100", "28", "3D")
     lasting_texts: ClassVar = (  # libpq gives no code while it connects
@@ -106,7 +113,9 @@ class Postgresql(ServerDialect):
             session.commit()
             return session
 
-        return create_engine(address, creator=connect, pool_size=1, max_overflow=4)
+        engine = create_engine(address, creator=connect, pool_size=1, max_overflow=4)
+        self.leave_when_read_only(engine)
+        return engine
 
 
 def _options() -> dict[str, Any]:
@@ -121,7 +130,7 @@ def _settings() -> dict[str, str]:
     return {
         "statement_timeout": f"{round(ANSWER_TIMEOUT * 800)}ms",  # before we hang up
         "lock_timeout": f"{LOCK_TIMEOUT}s",
-        "idle_in_transaction_session_timeout": "60s",
+        "idle_in_transaction_session_timeout": f"{SILENCE_LIMIT}s",
         # All our queries are short and look up few rows by an index, whatever the statistics make of it.
         "jit": "off",
         "enable_bitmapscan": "off",

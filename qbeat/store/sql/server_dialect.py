@@ -6,8 +6,8 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Connection, Select
-from sqlalchemy.engine import URL
+from sqlalchemy import Connection, Engine, Select, event
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
 from qbeat.store.base import StoreError, StoreUnavailable, StoreUnusable
@@ -17,6 +17,12 @@ CONNECT_TIMEOUT: Final = 5
 """Seconds to wait for a connection."""
 LOCK_TIMEOUT: Final = 5
 """Seconds to wait for another transaction."""
+SILENCE_LIMIT: Final = 3
+"""Seconds after which a server ends a transaction whose client says nothing more.
+
+That is a replica that was stopped or cut off. Less than ``LOCK_TIMEOUT``: others wait for its locks in vain, not
+without end.
+"""
 ANSWER_TIMEOUT: Final = 10
 """Seconds of silence after which a server is given up."""
 
@@ -31,6 +37,8 @@ class ServerDialect(Dialect):
     """The codes of errors by which the server ended one of several transactions in each other's way."""
     passing: ClassVar[tuple[str, ...]]
     """How the codes of states begin that pass."""
+    read_only: ClassVar[frozenset[str]]
+    """The codes of errors by which a server that is no longer the first refuses to write."""
     lasting: ClassVar[tuple[str, ...]]
     """How the codes of states begin that a person has to end."""
     lasting_texts: ClassVar[tuple[str, ...]] = ()
@@ -68,6 +76,16 @@ class ServerDialect(Dialect):
     @abstractmethod
     def text_of(self, error: DBAPIError) -> str:
         """Return the server's text for an error."""
+
+    def leave_when_read_only(self, engine: Engine) -> None:
+        """Have a connection given up when its server may only be read: the address may lead to another by now."""
+
+        def leave(context: ExceptionContext) -> None:
+            error = context.sqlalchemy_exception
+            if isinstance(error, DBAPIError) and self.code_of(error) in self.read_only:
+                context.is_disconnect = True
+
+        event.listen(engine, "handle_error", leave)
 
     def passes(self, error: DBAPIError) -> bool:
         if error.connection_invalidated:

@@ -90,7 +90,7 @@ class Takeovers:
         lanes = dialect.batch("lanes", _LANE)
         in_lane = and_(outbox.c.uid == lanes.c.uid, outbox.c.lane == lanes.c.lane)
         order = outbox.c.fire_time, outbox.c.uid, outbox.c.lane
-        self._lock = (
+        self._lock = dialect.batch_first(
             select(
                 outbox.c.uid,
                 outbox.c.lane,
@@ -104,7 +104,8 @@ class Takeovers:
             .order_by(*order)
             .limit(bindparam("longest"))
             # What others are at may wait for the next look; they may be stopped in the midst of it.
-            .with_for_update(of=outbox, skip_locked=True)
+            .with_for_update(of=outbox, skip_locked=True),
+            outbox,
         )
         self._standing = (
             select(outbox.c.uid, outbox.c.lane, outbox.c.fire_time, entry.c.name)
