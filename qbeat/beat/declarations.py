@@ -22,7 +22,6 @@ from celery.utils.dispatch import Signal
 
 from qbeat.beat.errors import QbeatError
 from qbeat.beat.places import place_of_caller
-from qbeat.schedules import ScheduleError
 
 logger = logging.getLogger("qbeat.app")
 
@@ -53,6 +52,8 @@ class FailedHook:
     @property
     def may_pass(self) -> bool:
         """Whether the error is not about what was declared, as that of a database that is away."""
+        from qbeat.schedules import ScheduleError  # noqa: PLC0415 - every command of Celery's imports this module
+
         return not isinstance(self.error, (ScheduleError, QbeatError))
 
 

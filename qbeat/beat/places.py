@@ -8,8 +8,6 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from qbeat.schedules import ScheduleError
-
 _HERE: Final = Path(__file__).parent
 _BETWEEN: Final = (
     str(Path(sys.modules["celery"].__file__ or "").parent) + os.sep,
@@ -32,6 +30,8 @@ def place_of(error: BaseException) -> str:
 
     An error may come from deep inside a library; it is placed where the file that was called first has got to.
     """
+    from qbeat.schedules import ScheduleError  # noqa: PLC0415 - every command of Celery's imports this module
+
     walked = ((frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__))
     own = [(file, line) for file, line in walked if not file.startswith(_BETWEEN)]
     if not own:
