@@ -9,6 +9,7 @@ and what is written to the one that was closed goes into the other. The store ha
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
@@ -47,12 +48,20 @@ def keep_from_reuse(numbers: Iterable[int]) -> None:
 
 def keep_parents_from_reuse(parent: int) -> None:
     """Do so for whatever was open in the parent when this process was forked, a moment ago."""
-    keep_from_reuse(range(max(open_files(parent), default=0) + _MARGIN))
+    keep_from_reuse(range(min(max(open_files(parent), default=0) + _MARGIN, _room())))
 
 
 def keep_usual_from_reuse() -> None:
     """Do so for as many as most processes have, where nothing tells which were open."""
-    keep_from_reuse(range(_USUAL))
+    keep_from_reuse(range(min(_USUAL, _room())))
+
+
+def _room() -> int:
+    """Return how many of the files that a process may have open can be done without: half of them."""
+    import resource  # noqa: PLC0415 - Windows has none, and nothing there is forked
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft // 2
 
 
 def _is_open(number: int) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from qbeat.beat.app_timezone import timezone_of
 from qbeat.beat.banner import banner
 from qbeat.beat.broker_url import broker_of
 from qbeat.beat.echoes import drop_echoes
-from qbeat.beat.errors import OK
+from qbeat.beat.errors import OK, QbeatError
 from qbeat.beat.json_log import log_as_json
 from qbeat.beat.plugin.remote_control import answering_pings
 from qbeat.beat.process import check_log, lock_pidfile
@@ -25,6 +26,7 @@ from qbeat.beat.service import Service
 from qbeat.beat.settings import read_settings
 from qbeat.schedules.tzdb import database
 from qbeat.store import open_store
+from qbeat.store.base import StoreError
 
 logger = logging.getLogger("qbeat")
 
@@ -75,6 +77,16 @@ def run_app(app: Celery, run: Run) -> int:
         with answering_pings(service, wanted=run.remote_control, hostname=run.hostname):
             service.run()
     return OK
+
+
+@contextmanager
+def logging_its_end() -> Iterator[None]:
+    """Log what ends a run with an error: for a process in the background, whose stderr nobody sees."""
+    try:
+        yield
+    except (QbeatError, StoreError) as error:
+        logger.critical("%s", error)
+        raise
 
 
 def _set_up_logging(app: Celery, run: Run, level: int) -> None:

@@ -279,6 +279,15 @@ def test_an_option_that_cannot_be_is_one_sentence(
     assert "secret" not in done.stderr
 
 
+def test_in_the_background_the_sentence_goes_into_the_log(tmp_path: Path) -> None:
+    write(tmp_path)
+    _garbage(tmp_path / "other.db")
+    assert run_qbeat(tmp_path, "-A", "tasks", "--detach", "-f", "q.log", "-s", "other.db").returncode == 0
+    log = tmp_path / "q.log"
+    eventually(lambda: log.exists() and "other.db is not an SQLite database" in log.read_text(), within=30)
+    assert len(log.read_text().splitlines()) == 1
+
+
 @pytest.mark.skipif(importlib.util.find_spec("pymongo") is not None, reason="needs a package to be missing")
 def test_a_broker_whose_package_is_missing_is_one_sentence(tmp_path: Path) -> None:
     write(tmp_path)

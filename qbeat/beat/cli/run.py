@@ -100,7 +100,7 @@ def command(  # noqa: PLR0917
 
         hold_collector()  # imports leave nearly nothing to collect, either
         from qbeat.beat.process import become, check_files, umask_of
-        from qbeat.beat.running import Run, run_app
+        from qbeat.beat.running import Run, logging_its_end, run_app
 
         app = load(settings=settings, **options)
         plan = Run(
@@ -127,4 +127,5 @@ def command(  # noqa: PLR0917
         before = open_files()
         with detached(logfile, pidfile, umask=umask_of(umask)):
             keep_from_reuse(before)
-            return run_app(app, plan)
+            with logging_its_end():
+                return run_app(app, plan)
