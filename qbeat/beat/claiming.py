@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +34,8 @@ MAX_FIRINGS: Final = 1_000
 """Firings claimed in one step, as far as each entry's first leaves room: entries that catch up have many."""
 QUEUED_PAUSE: Final = 1 * SECOND
 """How long an entry that catches up waits if its firings queue in the outbox behind an unsettled one."""
+LOCKED_PAUSE: Final = SECOND // 5
+"""How long an entry is left alone that nobody has moved, though the claim was lost: somebody else's lock is on it."""
 
 _Known = dict[tuple[int, int, int, int, int | None], Decision]
 """What was decided in one batch: entries with one schedule that have come equally far share it."""
@@ -212,11 +214,11 @@ class Claimer:
             self._dispatcher.claimed_with(begun.settlements)
         self._observer.claimed(begun.claims, outcomes, self._time.now())
         firings: list[tuple[Firing, Entry]] = []
-        lost: list[str] = []
+        lost: dict[str, Claim] = {}
         skipped: list[tuple[Entry, Skip]] = []
         for (tracked, claim), won in zip(begun.wishes, outcomes, strict=True):
             if won is Won.LOST:
-                lost.append(tracked.entry.name)
+                lost[tracked.entry.name] = claim
                 continue
             self._roster.advance(
                 tracked, claim.new_cursor, claim.next_fire_time, claim.due_at, len(claim.firings)
@@ -231,7 +233,15 @@ class Claimer:
         self._dispatcher.publish(firings, begun.started)
         _log_skips(skipped)
         if lost:
-            self._roster.follow(self._store.entries(lost))
+            self._read_again(lost)
+
+    def _read_again(self, lost: Mapping[str, Claim]) -> None:
+        """Read how far entries have come of which a claim was lost, by their names."""
+        until = self._time.now() + LOCKED_PAUSE
+        for tracked in self._roster.follow(self._store.entries(lost.keys())):
+            claim = lost[tracked.entry.name]
+            if (tracked.uid, tracked.cursor, tracked.revision) == (claim.uid, claim.cursor, claim.revision):
+                self._roster.postpone(tracked, until)
 
     def _let_queue(self, tracked: Tracked) -> None:
         """Keep an entry that catches up from filling the outbox with what cannot go out yet."""

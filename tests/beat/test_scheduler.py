@@ -25,6 +25,7 @@ from qbeat.schedules import Crontab, Interval, Schedule
 from qbeat.schedules.base import SECOND, to_us
 from qbeat.schedules.jitter import Jitter, jitter_us
 from qbeat.schedules.zones import DAY, HOUR
+from qbeat.store.memory import MemoryStore
 from qbeat.store.records import Claim, Settlement, Won
 from tests.beat.world import START, FlakyStore, World, entry
 
@@ -656,6 +657,22 @@ def test_catching_up_on_everything_stays_within_the_bounds(world: World) -> None
     for one in entries:
         assert not world.unaccounted(one, START, world.now - SECOND)
     assert len(world.broker.jobs) == len(set(world.broker.task_ids()))
+
+
+def test_an_entry_that_another_replica_has_locked_makes_no_busy_loop(world: World) -> None:
+    world.start(entry("locked", 5), entry("free", 5))
+    world.run(4)
+    locked_uid = world.record("locked").uid
+    claim_one = MemoryStore._claim_one
+
+    def with_a_lock(store: MemoryStore, claim: Claim, replica: str) -> Won:
+        return Won.LOST if claim.uid == locked_uid else claim_one(store, claim, replica)
+
+    with patch.object(MemoryStore, "_claim_one", with_a_lock):
+        assert world.run(3) < 60
+    assert seconds(world.broker.fire_times("free")) == [5]
+    world.run(1)
+    assert seconds(world.broker.fire_times("locked")) == [5]
 
 
 # --- the store away
