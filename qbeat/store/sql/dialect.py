@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, Table
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, tuple_
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.dml import Delete, Insert, Update
@@ -82,6 +82,12 @@ class Dialect(ABC):
     def batch_first(self, rows: Select[Any], *tables: Table) -> Select[Any]:  # noqa: ARG002 - for MySQL
         """Return a query that goes from its batch to the rows of ``tables`` by their keys, and locks only those."""
         return rows
+
+    def is_beyond(
+        self, key: Sequence[ColumnElement[Any]], place: Sequence[ColumnElement[Any]]
+    ) -> ColumnElement[bool]:
+        """Return whether a key is greater than a place, in terms in which an index finds the first such key."""
+        return tuple_(*key) > tuple_(*place)
 
     def update_batch(self, table: Table, batch: FromClause) -> Update:
         """Return an update that joins ``table`` with ``batch`` by id; the values are still to be set."""

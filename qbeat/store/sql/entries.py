@@ -11,6 +11,7 @@ from sqlalchemy import (
     Connection,
     String,
     bindparam,
+    exists,
     null,
     select,
     update,
@@ -169,7 +170,9 @@ class Entries:
         gone = dialect.batch("gone", {"id": BigInteger()})
         self._remember_removed = removed.insert().from_select(
             ["id", "uid", "name"],
-            select(entry.c.id, entry.c.uid, entry.c.name).where(entry.c.id.in_(select(gone.c.id))),
+            select(entry.c.id, entry.c.uid, entry.c.name).where(
+                entry.c.id.in_(select(gone.c.id)), exists().where(history.c.entry_id == entry.c.id)
+            ),
         )
         self._remove_progress = dialect.delete_batch(progress, gone, ["id"])
         self._remove_entries = dialect.delete_batch(entry, gone, ["id"])

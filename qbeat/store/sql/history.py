@@ -1,4 +1,4 @@
-"""The history in SQL, as it is written and pruned: how firings ended, and which fire times were skipped."""
+"""The history in SQL, as it is written: which fire times were skipped, and from when on there is enough."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from sqlalchemy import (
     Integer,
     Select,
     String,
-    and_,
     bindparam,
-    exists,
     func,
     literal,
     select,
@@ -24,7 +22,7 @@ from sqlalchemy.sql import FromClause
 
 from qbeat.store.records import AUTO, Skip
 from qbeat.store.sql.dialect import Columns, Dialect
-from qbeat.store.sql.tables import entry, history, removed
+from qbeat.store.sql.tables import entry, history
 
 _SKIP: Final[Columns] = {
     "fire_time": BigInteger(),
@@ -49,7 +47,6 @@ class History:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._build_skips(dialect)
-        self._build_prune(dialect)
         fire_time = history.c.fire_time
         nth = (
             select(fire_time).order_by(fire_time.desc()).limit(1).offset(bindparam("newer", type_=Integer()))
@@ -69,14 +66,6 @@ class History:
         rows = json.dumps([[*_skip_cells(skip), uid] for uid, skip in skips])
         connection.execute(self._add_skips_by_uid, {"skips": rows, "me": None, "now": now})
 
-    def prune(self, connection: Connection, before: int, limit: int) -> int:
-        old = connection.execute(self._prunable, {"before": before, "longest": limit}).all()
-        if old:
-            keys = json.dumps([list(row) for row in old])
-            connection.execute(self._prune, {"old": keys})
-            connection.execute(self._forget_removed)
-        return len(old)
-
     def before(self, connection: Connection, count: int) -> int | None:
         """Return the fire time of the ``count``-th newest record, if there is an earlier one."""
         earliest, nth = connection.execute(self._earliest_and_nth, {"newer": count - 1}).one()
@@ -92,32 +81,6 @@ class History:
             _SKIP_COLUMNS,
             _skipped(by_uid, entry.c.id).join_from(by_uid, entry, entry.c.uid == by_uid.c.uid),
         )
-
-    def _build_prune(self, dialect: Dialect) -> None:
-        later = history.alias("later")
-        is_newest = and_(
-            history.c.outcome == "published",
-            exists().where(entry.c.id == history.c.entry_id),
-            ~exists().where(
-                later.c.entry_id == history.c.entry_id,
-                later.c.fire_time > history.c.fire_time,
-                later.c.outcome == "published",
-            ),
-        )
-        key = history.c.fire_time, history.c.entry_id, history.c.lane
-        self._prunable = (
-            select(*key)
-            .where(
-                history.c.fire_time < bindparam("before"),
-                func.coalesce(history.c.last_fire_time, history.c.fire_time) < bindparam("before"),
-                ~is_newest,
-            )
-            .order_by(*key)
-            .limit(bindparam("longest"))
-        )
-        old = dialect.batch("old", {"fire_time": BigInteger(), "entry_id": BigInteger(), "lane": String()})
-        self._prune = dialect.delete_batch(history, old, ["fire_time", "entry_id", "lane"])
-        self._forget_removed = removed.delete().where(~exists().where(history.c.entry_id == removed.c.id))
 
 
 def _skipped(skips: FromClause, entry_id: ColumnElement[Any]) -> Select[Any]:

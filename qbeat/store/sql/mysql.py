@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
@@ -15,12 +15,14 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    and_,
     bindparam,
     cast,
     column,
     create_engine,
     func,
     literal_column,
+    or_,
     select,
 )
 from sqlalchemy.dialects.mysql import BIGINT, LONGTEXT, VARCHAR, insert
@@ -100,6 +102,15 @@ class Mysql(ServerDialect):
         for table in tables:
             rows = rows.with_hint(table, _BY_KEY)
         return rows.prefix_with("STRAIGHT_JOIN")
+
+    def is_beyond(
+        self, key: Sequence[ColumnElement[Any]], place: Sequence[ColumnElement[Any]]
+    ) -> ColumnElement[bool]:
+        # Row values are compared without the help of an index.
+        pairs = [*zip(key, place, strict=True)]
+        return or_(
+            *(and_(*(one == other for one, other in pairs[:n]), key[n] > place[n]) for n in range(len(pairs)))
+        )
 
     def clock_reading(self) -> Select[Any]:
         seconds = func.unix_timestamp(func.utc_timestamp(literal_column("6")))

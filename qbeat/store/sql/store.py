@@ -33,6 +33,7 @@ from qbeat.store.sql.history import History
 from qbeat.store.sql.history_pages import PAGE, HistoryPages, Place, Span
 from qbeat.store.sql.opening import open_dialect
 from qbeat.store.sql.outbox import Outbox
+from qbeat.store.sql.pruning import Pruning
 from qbeat.store.sql.replicas import Replicas
 from qbeat.store.sql.takeover import Takeovers
 
@@ -51,6 +52,7 @@ class SqlStore(Store):
         self._dialect = dialect
         self._history = History(dialect)
         self._pages = HistoryPages(dialect)
+        self._pruning = Pruning(dialect)
         self._outbox = Outbox(dialect)
         self._takeovers = Takeovers(dialect)
         self._entries = Entries(dialect, self._outbox, self._history)
@@ -149,7 +151,8 @@ class SqlStore(Store):
         return islice(self._walk(entries, span, limit), limit)
 
     def prune(self, before: int, limit: int) -> int:
-        return self._write(lambda connection: self._history.prune(connection, before, limit))
+        old = self._read(lambda connection: self._pruning.look(connection, before, limit))
+        return self._write(lambda connection: self._pruning.delete(connection, old)) if old else 0
 
     def history_before(self, count: int) -> int | None:
         return self._read(lambda connection: self._history.before(connection, count))
