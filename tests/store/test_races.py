@@ -5,21 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
-from pathlib import Path
 from threading import Barrier
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import Connection
 
 from qbeat.store.base import Store
 from qbeat.store.records import Change, Claim, Release, Settlement, Won
-from qbeat.store.sql import SqlStore
-from tests.store.conftest import world_of
 from tests.store.making import (
     START,
     World,
@@ -216,81 +211,3 @@ def racers(url: str, *, count: int, steps: int) -> list[list[tuple[str, int]]]:
 def _line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
-
-
-# --- a transaction under way
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def sql_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """An empty store in a database, whose clients can be stopped in the midst of a transaction."""
-    with ExitStack() as opened:
-        yield world_of(request.param, request, tmp_path, opened)
-
-
-def sql_client(world: World) -> SqlStore:
-    store = world.connect()
-    assert isinstance(store, SqlStore)
-    return store
-
-
-def during(
-    holder: SqlStore, work: Callable[[Connection], object], act: Callable[[], Result]
-) -> tuple[Result, bool]:
-    """Act while a transaction of ``holder`` has done its work and is not committed yet.
-
-    Returns the result, and whether it came before the commit: an act may have to wait for it.
-    """
-    with ThreadPoolExecutor(1) as pool, holder._dialect.writer.connect() as connection:
-        work(connection)
-        acting = pool.submit(act)
-        done, _ = wait([acting], timeout=0.5)
-        connection.commit()
-        return acting.result(timeout=20), bool(done)
-
-
-def queue_behind(holder: Store, world: World) -> None:
-    """Let r1 hold the firing 10, stale by now, and let 20 stand behind it."""
-    create(holder, entry())
-    fire(holder, "a", 10)
-    claimed = holder.claim([claim_of(read(holder), 20)], replica="r2")
-    assert claimed == [Won.QUEUED]
-    world.clock.now += 1_000
-
-
-def test_a_firing_that_is_being_released_keeps_back_those_behind_it(sql_world: World) -> None:
-    holder, taker = sql_client(sql_world), sql_world.connect()
-    queue_behind(holder, sql_world)
-    backing_off = release("a", 10, not_before=sql_world.clock.now + 200, uncertain=True)
-    taken, _ = during(
-        holder, partial(holder._outbox.release, releases=[backing_off]), partial(take_over, taker)
-    )
-    assert taken == []
-    sql_world.clock.now += 200
-    assert fire_times(take_over(taker)) == [10, 20]
-
-
-def test_a_firing_that_is_being_settled_keeps_back_those_behind_it_or_none(sql_world: World) -> None:
-    holder, taker = sql_client(sql_world), sql_world.connect()
-    queue_behind(holder, sql_world)
-    settling = partial(holder._outbox.settle, settlements=[settled("a", 10)])
-    taken, _ = during(holder, settling, partial(take_over, taker))
-    assert fire_times([*taken, *take_over(taker)]) == [20]
-
-
-def test_a_firing_that_is_being_taken_over_keeps_back_those_behind_it(sql_world: World) -> None:
-    holder, taker = sql_client(sql_world), sql_world.connect()
-    queue_behind(holder, sql_world)
-    taking = partial(holder._takeovers.take_over, replica="r3", stale_after=10, limit=1)
-    taken, _ = during(holder, taking, partial(take_over, taker))
-    assert taken == []
-    assert [one.replica for one in history_of(holder)] == ["r3", "r2"]
-
-
-def test_who_comes_back_is_not_forgotten_by_who_saw_it_silent(sql_world: World) -> None:
-    back, other = sql_client(sql_world), sql_world.connect()
-    back.heartbeat(replica("back"), live_within=10)
-    sql_world.clock.now += 100
-    beating = partial(back._replicas.beat, record=replica("back"), live_within=10)
-    during(back, beating, partial(other.heartbeat, replica("other"), live_within=10))
-    assert [record.id for record in other.replicas()] == ["back", "other"]
