@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import uuid
 from contextlib import closing, suppress
 from pathlib import Path
@@ -79,6 +80,22 @@ def test_a_worker_whose_whole_group_is_asked_to_end_misses_no_qbeat(
         assert "qbeat is stopping" in worker.output
         assert "embedded qbeat" not in worker.output
     assert marked_processes(mark) == []
+
+
+def test_however_many_signals_come_it_finishes_what_it_does(
+    worker: QbeatProcess, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with worker:
+        eventually(lambda: len(messages(redis_server)) >= 2, within=40)
+        [first] = embedded_pids(tmp_path)
+
+        deadline = time.monotonic() + 20
+        while is_alive(first) and time.monotonic() < deadline:
+            with suppress(ProcessLookupError):
+                os.kill(first, signal.SIGTERM)
+        worker.wait_for(r"has ended with exit code 0; it is started again")
+        assert "qbeat is stopping" in worker.output
+        assert worker.terminate(within=30) == 0
 
 
 def test_a_worker_with_work_left_starts_no_qbeat_again(

@@ -294,6 +294,8 @@ class QbeatScheduler(PlainScheduler):
     def _begin_embedded(self, sender: Any = None, **_: Any) -> None:
         if getattr(sender, "scheduler", None) is self:
             self._lifeline = Lifeline(getattr(current_process(), "_parent_pid", None) or os.getppid())
+            if is_embedded():
+                self._deferral.install(once=True)
 
 
 def _copy(entry: Any, options: Mapping[str, Any]) -> Any:
