@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -39,8 +38,6 @@ from qbeat.store.sql.takeover import Takeovers
 
 Result = TypeVar("Result")
 
-PAUSE: Final = 0.01
-"""Seconds that a claim takes at least if none of its entries is to be had."""
 RETRIES: Final = 2
 """How often a transaction that came to nothing is begun again before the caller hears of it."""
 
@@ -112,11 +109,7 @@ class SqlStore(Store):
             self._outbox.settle(connection, settlements)
             return self._claims.claim(connection, claims, replica)
 
-        won = self._write(settle_and_claim)
-        if claims and not won:
-            # Others may be at all of them: whoever asked again at once would do so without end.
-            time.sleep(PAUSE)
-        return won or [Won.LOST] * len(claims)
+        return self._write(settle_and_claim) or [Won.LOST] * len(claims)
 
     def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:
         check_length(settlements)
