@@ -40,7 +40,7 @@ def entry_source(**changes: str) -> str:
         ({"schedule": "None"}, "its schedule is None; give seconds, a timedelta, crontab(...)"),
         ({"schedule": "True"}, "its schedule is True; give seconds, a timedelta, crontab(...)"),
         ({"schedule": "0"}, "every is 0; give at least a millisecond"),
-        ({"schedule": "-5"}, "every is -5; give a duration from"),
+        ({"schedule": "-5"}, "every is -5; give a positive duration"),
         ({"schedule": "schedule(0)"}, "give at least a millisecond"),
         ({"schedule": "timedelta(0)"}, "give at least a millisecond"),
         ({"schedule": "1e-4"}, "every is 0.0001; give at least a millisecond"),
