@@ -29,19 +29,21 @@ class MariadbServer(Server):
             shutil.chown(self.directory, _USER)
             self.directory.chmod(0o755)
         data = f"--datadir={self.directory / 'data'}"
+        # A starting server, also one that only installs, clears away the temporary files of every other one that
+        # uses the same folder.
+        temporary = f"--tmpdir={self.directory}"
         install = need_program("mariadb-install-db", _PACKAGE)
         self._run(
             install,
             "--no-defaults",
             data,
+            temporary,
             *user,
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         )
         quick = ["--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M", "--skip-name-resolve"]
         address = [f"--bind-address={HOST}", f"--port={self.port}", f"--socket={self.directory / 'socket'}"]
-        # A starting server clears away the temporary files of every other one that uses the same folder.
-        temporary = f"--tmpdir={self.directory}"
         command = [server, "--no-defaults", data, temporary, *user, *address, *quick]
         return Process(command, directory=self.directory, log=self.log)
 
