@@ -73,7 +73,9 @@ def test_the_environments_health_port_is_served_in_celerys_commands_too(
         (line,) = process.wait_for(r"http://\S+/healthz", within=30)
         address = line.partition("http://")[2].partition("/")[0]
         eventually(lambda: run_qbeat(tmp_path, "status", "--probe", "--health", address).returncode == 0)
-        assert process.terminate() == 0
+        if command[0] == "worker":
+            process.wait_for(r" ready\.$", within=40)
+        assert process.terminate(within=30) == 0
 
 
 WRONG = "    app.add_periodic_task(0, tick.s('a'), name='zero')\n"
