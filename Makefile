@@ -8,7 +8,7 @@ SEEDS ?= 20000
 FAULTS ?= 100
 TRIALS ?= 50
 KILLS ?= 50
-PYTEST_ARGS ?= -n 3 --dist loadgroup
+PYTEST_ARGS ?= -n 4 --dist loadgroup
 # make bench CASE="burst rabbitmq" ENTRIES=1000 WRITE=docs/benchmarks.md
 CASE ?=
 BENCH_ARGS = $(if $(ENTRIES),--entries $(ENTRIES)) $(if $(REPEATS),--repeats $(REPEATS)) \
@@ -31,7 +31,8 @@ help: ## list these targets
 demo: $(VENV)/.runs ## run a worker and qbeat on an example app, no server needed
 	$(BIN)/qbeat demo $(DEMO_ARGS)
 
-test: lint servers ## style, types, import rules and all tests, on real servers
+test: ## style, types, import rules and all tests, on real servers
+	@$(MAKE) --no-print-directory -j 2 lint servers
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 torture: $(VENV)/.develops servers ## an hour or more: simulated histories, faults, failovers; see SEEDS, FAULTS, TRIALS, KILLS

@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.history import run_history
 
-SEEDS = 240
+SEEDS = 200
 BATCH = 20
 
 

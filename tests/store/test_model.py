@@ -238,7 +238,7 @@ def test_a_store_answers_as_the_one_in_memory(kind: str, request: pytest.Fixture
         run_state_machine_as_test(
             OfThisKind,
             settings=settings(
-                max_examples=25,
+                max_examples=12,
                 stateful_step_count=30,
                 deadline=None,
                 phases=[Phase.generate],  # a server makes shrinking take minutes
