@@ -126,7 +126,7 @@ def measure_lateness_without_jitter(tracked: Any) -> Any:
 _take_in = Claimer._take_in
 
 
-@bug_in(Claimer, "_take_in")
+@bug_in(Claimer, "_take_in", first=60)
 def go_on_after_claims_whose_answer_is_lost(claimer: Claimer, begun: Any) -> None:
     try:
         outcomes = begun.finish()
@@ -173,7 +173,7 @@ bug(
 )
 
 
-@bug_in(Dispatcher, "collect")
+@bug_in(Dispatcher, "collect", first=65)
 def claim_before_releases_are_written(self: Dispatcher) -> None:
     self._take_in(self._publisher.collect())
 
@@ -214,7 +214,7 @@ _settle = MemoryStore.settle
 _taken = memory_outbox.taken
 
 
-@bug_in(MemoryStore, "settle")
+@bug_in(MemoryStore, "settle", first=150)
 def release_whoever_holds_it(
     store: MemoryStore, settlements: Iterable[Settlement], releases: Iterable[Release] = ()
 ) -> None:
@@ -235,7 +235,7 @@ def forget_that_a_firing_is_uncertain(held: Any, replica: str, now: int) -> Firi
     return _taken(held, replica, now)._replace(uncertain=False)
 
 
-bug("leave_what_is_gone_to_others", (Dispatcher, "_set_aside", lambda self, firings: None))
+bug("leave_what_is_gone_to_others", (Dispatcher, "_set_aside", lambda self, firings: None), first=100)
 
 
 # --- time
@@ -266,7 +266,11 @@ bug("think_that_everything_is_mine", (Shares, "is_mine", lambda self, uid, gener
 bug("wait_for_silent_replicas", (Shares, "is_looked_after", lambda self, uid, generation: True))
 bug("leave_without_a_word", (MemoryStore, "leave", lambda self, replica: None))
 bug("retire_without_accounting", (registry, "_superseded", lambda record, until: ()))
-bug("adopt_only_what_the_dying_declared", (Registry, "is_concerned", lambda self, records, live: False))
+bug(
+    "adopt_only_what_the_dying_declared",
+    (Registry, "is_concerned", lambda self, records, live: False),
+    first=55,
+)
 
 
 @bug_in(Scheduler, "_wait")
