@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import celery._state
-from celery import Celery
+from celery import Celery, signals
+from celery.utils.dispatch import Signal
 
 from qbeat.beat.app import AppOptions, load_app
 from qbeat.beat.entries import Entry
@@ -74,10 +75,13 @@ class Apps:
 
 @contextmanager
 def apps_in(folder: Path) -> Iterator[Apps]:
-    """Import from ``folder`` meanwhile; afterwards neither modules nor the current app are left behind."""
+    """Import from ``folder`` meanwhile; afterwards no modules, receivers of signals or current app are left behind."""
     before, path = set(sys.modules), list(sys.path)
     current, default = celery._state._tls.current_app, celery._state.default_app
     finalizers = set(celery._state._on_app_finalizers)
+    receivers = [
+        (signal, list(signal.receivers)) for signal in vars(signals).values() if isinstance(signal, Signal)
+    ]
     sys.path.insert(0, str(folder))
     try:
         yield Apps(folder)
@@ -86,6 +90,9 @@ def apps_in(folder: Path) -> Iterator[Apps]:
         celery._state._set_current_app(current)
         celery._state.default_app = default
         celery._state._on_app_finalizers.intersection_update(finalizers)
+        for signal, kept in receivers:
+            signal.receivers[:] = kept
+            signal.sender_receivers_cache.clear()
         for name in set(sys.modules) - before:
             if str(folder) in str(getattr(sys.modules[name], "__file__", "") or ""):
                 del sys.modules[name]
