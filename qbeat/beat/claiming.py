@@ -13,9 +13,9 @@ from qbeat.beat.decide import Decision, DueAt, decide
 from qbeat.beat.dispatcher import Dispatcher, log_fired
 from qbeat.beat.entries import Entry
 from qbeat.beat.firing_ids import task_id_of
-from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.holding import Holder
 from qbeat.beat.instants import iso
+from qbeat.beat.observer import SILENT, Observer
 from qbeat.beat.publishing.fused import Fusion
 from qbeat.beat.roster import Roster, Tracked
 from qbeat.beat.store_time import StoreTime

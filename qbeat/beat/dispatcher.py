@@ -9,9 +9,9 @@ from typing import Final
 
 from qbeat.beat.clock import Clock
 from qbeat.beat.entries import Entry
-from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.holding import Holder
 from qbeat.beat.instants import iso
+from qbeat.beat.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
 from qbeat.beat.roster import Roster
 from qbeat.beat.settling import conclude, give_up

@@ -19,9 +19,9 @@ from qbeat.beat.broker_url import broker_of
 from qbeat.beat.echoes import drop_echoes
 from qbeat.beat.errors import OK, QbeatError
 from qbeat.beat.json_log import log_as_json
-from qbeat.beat.plugin.remote_control import answering_pings
 from qbeat.beat.process import check_log, lock_pidfile
 from qbeat.beat.reading import read_entries
+from qbeat.beat.remote_control import answering_pings
 from qbeat.beat.service import Service
 from qbeat.beat.settings import read_settings
 from qbeat.schedules.tzdb import database

@@ -28,8 +28,8 @@ from qbeat.beat.claiming import Claimer
 from qbeat.beat.clock import Clock
 from qbeat.beat.dispatcher import Dispatcher
 from qbeat.beat.entries import Entry
-from qbeat.beat.health.observer import SILENT, Observer
 from qbeat.beat.holding import Holder
+from qbeat.beat.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Publisher
 from qbeat.beat.publishing.fused import Fusion
 from qbeat.beat.registry import Registry

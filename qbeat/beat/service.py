@@ -20,10 +20,10 @@ from qbeat.beat.clock import Clock, SystemClock
 from qbeat.beat.entries import Entry, generation_of
 from qbeat.beat.errors import SettingError
 from qbeat.beat.garbage import calm_collector
-from qbeat.beat.health.observer import SILENT
 from qbeat.beat.health.sdnotify import Notifier
 from qbeat.beat.health.vitals import Vitals
 from qbeat.beat.instants import iso
+from qbeat.beat.observer import SILENT
 from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.publishing.fused import fusion_for
 from qbeat.beat.publishing.plain import PlainScheduler

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from qbeat.beat.plugin.choice import is_celerys, is_qbeat, store_of
-from qbeat.beat.plugin.scheduler import QbeatScheduler
+from qbeat.beat.plugin.store_choice import is_celerys, store_of
 from qbeat.store import open_store
 
 
@@ -58,14 +57,3 @@ def test_a_shelf_of_python_3_13_is_told_from_a_store_of_qbeats(tmp_path: Path) -
     assert is_celerys(shelf)
     assert not is_celerys(store)
     assert not is_celerys(tmp_path / "new")
-
-
-def test_subclasses_are_qbeat_and_other_schedulers_are_not() -> None:
-    class Own(QbeatScheduler):
-        pass
-
-    assert is_qbeat("qbeat")
-    assert is_qbeat("qbeat.beat.plugin.scheduler:QbeatScheduler")
-    assert is_qbeat(Own)
-    assert not is_qbeat("celery.beat:PersistentScheduler")
-    assert not is_qbeat("no.such:Scheduler")

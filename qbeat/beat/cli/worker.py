@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from qbeat.beat.plugin.commands import AllArguments
+from qbeat.beat.arguments import AllArguments
 
 _GLOBAL: Final = frozenset(
     {"-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config", "--workdir"}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from qbeat.beat.health.exposition import Counter, Family, Histogram
-from qbeat.beat.health.observer import Observer
+from qbeat.beat.observer import Observer
 from qbeat.schedules.base import SECOND
 from qbeat.store.records import Claim, Firing, Release, Settlement, Won
 

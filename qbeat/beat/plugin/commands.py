@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from celery import signals
 
+from qbeat.beat.arguments import AllArguments
 from qbeat.beat.declarations import watch
 from qbeat.beat.errors import USAGE
 
@@ -23,14 +24,6 @@ CONCERNED: Final = frozenset({"beat", "worker", "qbeat"})
 """The commands of Celery that qbeat may have a part in; all others it leaves alone."""
 
 _forever: Final = ExitStack()
-
-
-class AllArguments(click.Command):
-    """A command that takes its arguments as they are: someone else reads them."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.args = list(args)
-        return ctx.args
 
 
 @click.command(

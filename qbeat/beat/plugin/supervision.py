@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from celery import bootsteps
 from celery.beat import EmbeddedService
+from celery.utils.imports import load_extension_class_names, symbol_by_name
 from celery.worker import state
 
-from qbeat.beat.plugin.choice import is_qbeat
+from qbeat.beat.plugin.scheduler import QbeatScheduler
 
 logger = logging.getLogger("qbeat.plugin")
 
@@ -29,6 +30,16 @@ def refusal(worker: Any) -> str | None:
         if pool.endswith(green) and is_qbeat(worker.scheduler):
             return f"a worker with the pool {green} cannot have qbeat inside: leave out -B, and run qbeat beside it."
     return None
+
+
+def is_qbeat(scheduler: Any) -> bool:
+    """Whether ``scheduler``, a class or a name as Celery takes it, is qbeat's or a subclass of it."""
+    aliases = dict(load_extension_class_names("celery.beat_schedulers"))
+    try:
+        found = symbol_by_name(scheduler, aliases=aliases)
+    except (ImportError, AttributeError):
+        return False  # Celery says it better
+    return isinstance(found, type) and issubclass(found, QbeatScheduler)
 
 
 def is_ending() -> bool:

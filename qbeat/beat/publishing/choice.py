@@ -7,7 +7,7 @@ from collections.abc import Callable
 from celery import Celery
 
 from qbeat.beat.clock import Clock
-from qbeat.beat.health.observer import SILENT, Observer
+from qbeat.beat.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Publisher
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, driver_of

@@ -11,7 +11,7 @@ from typing import Final
 
 from qbeat.beat.clock import Clock
 from qbeat.beat.entries import Entry
-from qbeat.beat.health.observer import SILENT, Observer
+from qbeat.beat.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
 from qbeat.beat.publishing.plain import Answer, PlainSender, explain
 from qbeat.beat.publishing.turns import Turns

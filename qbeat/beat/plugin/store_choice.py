@@ -1,4 +1,4 @@
-"""What Celery's options mean to qbeat: whether it is the scheduler, and where its store is."""
+"""Where qbeat keeps its store when Celery's commands run it: what Celery's ``-s`` means."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from celery import Celery
-from celery.utils.imports import load_extension_class_names, symbol_by_name
 
 from qbeat.beat.settings import DEFAULT_STORE
 
@@ -19,18 +18,6 @@ logger = logging.getLogger("qbeat.plugin")
 
 _CELERYS_NAME: Final = "celerybeat-schedule"
 _PASSWORD: Final = re.compile(r"(://[^:/@]*:).*@")
-
-
-def is_qbeat(scheduler: Any) -> bool:
-    """Whether ``scheduler``, a class or a name as Celery takes it, is qbeat's or a subclass of it."""
-    from qbeat.beat.plugin.scheduler import QbeatScheduler  # noqa: PLC0415 - heavy, and it imports this module
-
-    aliases = dict(load_extension_class_names("celery.beat_schedulers"))
-    try:
-        found = symbol_by_name(scheduler, aliases=aliases)
-    except (ImportError, AttributeError):
-        return False  # Celery says it better
-    return isinstance(found, type) and issubclass(found, QbeatScheduler)
 
 
 def store_of(app: Celery, filename: str | None) -> str | None:

@@ -11,7 +11,7 @@ from celery import VERSION_BANNER, beat
 
 from qbeat.beat.service import Service
 
-logger = logging.getLogger("qbeat.plugin")
+logger = logging.getLogger("qbeat")
 
 
 @contextmanager
