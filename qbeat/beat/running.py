@@ -13,14 +13,14 @@ from celery import Celery
 from celery.platforms import set_process_title
 from celery.utils.log import LOG_LEVELS
 
-from qbeat.beat.app_timezone import timezone_of
+from qbeat.beat.app.reading import read_entries
+from qbeat.beat.app.timezone import timezone_of
 from qbeat.beat.banner import banner
 from qbeat.beat.broker_url import broker_of
 from qbeat.beat.echoes import drop_echoes
 from qbeat.beat.errors import OK, QbeatError
 from qbeat.beat.json_log import log_as_json
 from qbeat.beat.process import check_log, lock_pidfile
-from qbeat.beat.reading import read_entries
 from qbeat.beat.remote_control import answering_pings
 from qbeat.beat.service import Service
 from qbeat.beat.settings import read_settings

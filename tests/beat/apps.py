@@ -15,9 +15,9 @@ import celery._state
 from celery import Celery, signals
 from celery.utils.dispatch import Signal
 
-from qbeat.beat.app import AppOptions, load_app
+from qbeat.beat.app.loading import AppOptions, load_app
+from qbeat.beat.app.reading import read_entries
 from qbeat.beat.entries import Entry
-from qbeat.beat.reading import read_entries
 
 _numbers = itertools.count(1)
 

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from celery.app.utils import find_app as celery_find_app
 
-from qbeat.beat.app import AppOptions, find_app, load_app
+from qbeat.beat.app.loading import AppOptions, find_app, load_app
 from qbeat.beat.errors import CONFIGURATION, USAGE, AppError, DeclarationError
 from tests.beat.apps import Apps
 

@@ -55,7 +55,7 @@ app.add_periodic_task(60, add.chunks([(1, 2), (3, 4)], 1), name="chunks")
 def app(apps: Apps, redis_url: str, redis_server: RedisServer) -> Celery:
     source = SOURCE.format(broker=redis_url, backend=redis_server.database_url(1))
     name = apps.write(source, name="canvas_tasks")
-    from qbeat.beat.app import AppOptions, load_app
+    from qbeat.beat.app.loading import AppOptions, load_app
 
     return load_app(AppOptions(app=name))
 

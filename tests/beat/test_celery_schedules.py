@@ -14,7 +14,7 @@ from celery.schedules import BaseSchedule, crontab, schedstate, schedule, solar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qbeat.beat.celery_schedules import CustomSchedule, compile_schedule
+from qbeat.beat.app.celery_schedules import CustomSchedule, compile_schedule
 from qbeat.schedules import Interval, Schedule, ScheduleError
 from qbeat.schedules.base import LATEST, SECOND, from_us, to_us
 

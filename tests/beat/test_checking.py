@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qbeat.beat.checking import Finding, check_app
+from qbeat.beat.app.checking import Finding, check_app
 from qbeat.beat.cli.group import invoke
 from tests.beat.apps import APP, Apps
 

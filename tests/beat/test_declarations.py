@@ -14,8 +14,8 @@ import pytest
 from celery import Celery
 from celery.utils.dispatch import Signal
 
+from qbeat.beat.app.reading import read_entries
 from qbeat.beat.errors import CONFIGURATION, FAILED, DeclarationError
-from qbeat.beat.reading import read_entries
 from qbeat.schedules import Crontab, Interval
 from tests.beat.apps import APP, HEADER, Apps
 from tests.servers import QbeatProcess, eventually, run_qbeat
@@ -463,8 +463,8 @@ app.add_periodic_task(solar("sunrise", 10, 20), check_cat.s())
 )
 
 NAMES = """
-from qbeat.beat.app import AppOptions, load_app
-from qbeat.beat.reading import read_entries
+from qbeat.beat.app.loading import AppOptions, load_app
+from qbeat.beat.app.reading import read_entries
 for entry in read_entries(load_app(AppOptions("tasks"))):
     print(entry.name, entry.fingerprint)
 """

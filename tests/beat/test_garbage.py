@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 from celery import Celery
 
+from qbeat.beat.app.reading import read_entries
 from qbeat.beat.garbage import LOADING, OLD, YOUNG, hold_collector
-from qbeat.beat.reading import read_entries
 from qbeat.beat.service import Service
 from qbeat.beat.settings import read_settings
 from qbeat.store import open_store

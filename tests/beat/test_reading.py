@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from qbeat.beat.app.reading import read_entries
 from qbeat.beat.entries import generation_of
 from qbeat.beat.errors import CONFIGURATION, DeclarationError, SettingError
 from qbeat.beat.policies import Policies
-from qbeat.beat.reading import read_entries
 from qbeat.schedules import Cron, Crontab, Interval
 from qbeat.schedules.base import from_us, to_us
 from tests.beat.apps import APP, Apps

@@ -12,10 +12,10 @@ import redis
 from celery import Celery
 from celery.beat import Scheduler as CeleryScheduler
 
+from qbeat.beat.app.reading import read_entries
 from qbeat.beat.entries import Entry
 from qbeat.beat.firing_ids import task_id_of
 from qbeat.beat.publishing.base import Job
-from qbeat.beat.reading import read_entries
 from qbeat.schedules.base import SECOND
 from qbeat.store.records import AUTO, Firing
 

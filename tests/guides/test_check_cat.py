@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from celery import Celery, _state
 
-from qbeat.beat.app import AppOptions, load_app
+from qbeat.beat.app.loading import AppOptions, load_app
+from qbeat.beat.app.reading import read_entries
 from qbeat.beat.clock import VirtualClock
 from qbeat.beat.instants import iso
-from qbeat.beat.reading import read_entries
 from qbeat.beat.service import Service
 from qbeat.beat.settings import read_settings
 from qbeat.schedules.base import to_us

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qbeat.beat.reading import read_entries
+from qbeat.beat.app.reading import read_entries
 from qbeat.schedules.base import from_us, to_us
 from tests.beat.apps import Apps, apps_in
 

@@ -13,7 +13,7 @@ import pytest
 from celery import Celery as CeleryApp
 from celery import beat
 
-from qbeat.beat.declarations import watch, watched
+from qbeat.beat.app.declarations import watch, watched
 from tests.plugin.apps import CELERY, Celery, messages, write_app
 from tests.plugin.conftest import tick
 from tests.servers import QbeatProcess, RedisServer, clean_environment, eventually, run_qbeat

@@ -18,7 +18,7 @@ def command(strict: bool, as_json: bool, **options: Any) -> int:
 
     Entries that cannot be end with exit code 78; warnings only with --strict.
     """
-    from qbeat.beat.checking import check_app
+    from qbeat.beat.app.checking import check_app
     from qbeat.beat.cli.output import print_json, print_table
     from qbeat.beat.errors import FAILED, OK
 

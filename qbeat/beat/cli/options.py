@@ -50,7 +50,7 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def load(app: str | None, settings: tuple[str, ...] = (), **options: Any) -> Celery:
     """Load the app that the options name."""
-    from qbeat.beat.app import AppOptions, load_app
+    from qbeat.beat.app.loading import AppOptions, load_app
 
     return load_app(AppOptions(app=app, settings=settings, **options))
 

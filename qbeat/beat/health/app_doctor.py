@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from celery import Celery
 
+from qbeat.beat.app.checking import check_app
 from qbeat.beat.broker_url import broker_of
-from qbeat.beat.checking import check_app
 from qbeat.beat.errors import QbeatError, SettingError
 from qbeat.beat.health.doctor import Finding
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender, explain

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from celery import signals
 
+from qbeat.beat.app.declarations import watch
 from qbeat.beat.arguments import AllArguments
-from qbeat.beat.declarations import watch
 from qbeat.beat.errors import USAGE
 
 if TYPE_CHECKING:

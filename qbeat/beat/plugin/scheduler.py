@@ -14,9 +14,10 @@ from billiard import current_process
 from celery import Celery, beat, signals
 
 from qbeat.beat import entries as engine
+from qbeat.beat.app.declarations import call_late_hooks
+from qbeat.beat.app.reading import read_entries, read_entry
 from qbeat.beat.broker_url import broker_of
 from qbeat.beat.closed_files import keep_parents_from_reuse, keep_usual_from_reuse
-from qbeat.beat.declarations import call_late_hooks
 from qbeat.beat.echoes import drop_echoes
 from qbeat.beat.plugin.deferral import DeferredSignals
 from qbeat.beat.plugin.ending import in_one_sentence, is_detached, is_embedded, is_for_beat_alone
@@ -25,7 +26,6 @@ from qbeat.beat.plugin.lifeline import Lifeline
 from qbeat.beat.plugin.schedule import Entries, PluginEntry, declaration_of, view_of, words_of
 from qbeat.beat.plugin.store_choice import store_of, without_password
 from qbeat.beat.publishing.plain import FiringEntry, PlainScheduler, copied
-from qbeat.beat.reading import read_entries, read_entry
 from qbeat.beat.service import keep_off_result_backend
 from qbeat.beat.settings import read_settings
 

@@ -12,12 +12,12 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import BaseSchedule
 
-from qbeat.beat.app_timezone import timezone_of
-from qbeat.beat.celery_schedules import compile_schedule
-from qbeat.beat.declarations import watched
+from qbeat.beat.app.celery_schedules import compile_schedule
+from qbeat.beat.app.declarations import watched
+from qbeat.beat.app.items import MAX_NAME, Item, items_of
+from qbeat.beat.app.timezone import timezone_of
 from qbeat.beat.entries import NOTHING, Entry
 from qbeat.beat.errors import DeclarationError, HookError
-from qbeat.beat.items import MAX_NAME, Item, items_of
 from qbeat.beat.policies import DEFAULTS, Policies, PolicyError, read_policies
 from qbeat.beat.publishing import canvas
 from qbeat.schedules import ScheduleError

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Final
 
 _HERE: Final = Path(__file__).parent
-_BETWEEN: Final = (
-    str(Path(sys.modules["celery"].__file__ or "").parent) + os.sep,
-    str(_HERE.parent / "schedules") + os.sep,
-    *(str(_HERE / name) for name in ("places.py", "declarations.py", "app.py")),
+_BETWEEN: Final = tuple(
+    f"{folder}{os.sep}"
+    for folder in (_HERE, _HERE.parents[1] / "schedules", Path(sys.modules["celery"].__file__ or "").parent)
 )
-"""What stands between the user's code and us: Celery, the modules that load an app, the schedules."""
+"""What stands between the user's code and us: the modules that read an app, the schedules, Celery."""
 
 
 def place_of_caller() -> str:

@@ -15,9 +15,9 @@ from celery.app.utils import find_app as celery_find_app
 from celery.exceptions import ImproperlyConfigured
 from celery.utils.imports import import_from_cwd
 
-from qbeat.beat.declarations import call_late_hooks, watch
+from qbeat.beat.app.declarations import call_late_hooks, watch
+from qbeat.beat.app.places import place_of
 from qbeat.beat.errors import AppError, DeclarationError, QbeatError
-from qbeat.beat.places import place_of
 from qbeat.schedules import ScheduleError
 
 

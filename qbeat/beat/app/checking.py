@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from celery import Celery
 
-from qbeat.beat.celery_schedules import CustomSchedule
+from qbeat.beat.app.celery_schedules import CustomSchedule
+from qbeat.beat.app.reading import read_entries
 from qbeat.beat.clock import SystemClock
 from qbeat.beat.entries import Entry
-from qbeat.beat.reading import read_entries
 from qbeat.schedules.base import from_us
 from qbeat.schedules.lint import advice
 from qbeat.schedules.wrapping import layers

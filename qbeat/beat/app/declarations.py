@@ -20,8 +20,8 @@ from typing import Any, Final
 from celery import Celery
 from celery.utils.dispatch import Signal
 
+from qbeat.beat.app.places import place_of_caller
 from qbeat.beat.errors import QbeatError
-from qbeat.beat.places import place_of_caller
 
 logger = logging.getLogger("qbeat.app")
 

@@ -11,9 +11,9 @@ from celery import Celery
 from celery.app import backends
 from celery.schedules import crontab
 
-from qbeat.beat.declarations import Declaration, FailedHook, Watched, watched
+from qbeat.beat.app.declarations import Declaration, FailedHook, Watched, watched
+from qbeat.beat.app.places import place_of
 from qbeat.beat.entries import digest, printable, without_addresses
-from qbeat.beat.places import place_of
 
 logger = logging.getLogger("qbeat.app")
 

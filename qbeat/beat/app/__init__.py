@@ -1,0 +1,1 @@
+"""Reads a Celery app: finds it, loads it in Celery's own order, and makes entries of what it declares. Light."""
