@@ -14,6 +14,7 @@ from qbeat.beat.service import keep_off_result_backend
 from tests.beat.apps import Apps, apps_in
 from tests.beat.confirmed import MakeSender, senders
 from tests.beat.publishing import KeepOff
+from tests.beat.world import World
 
 # The same examples in every run, and as long as it takes; HYPOTHESIS_PROFILE=thorough draws many fresh ones.
 _CALM = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -36,6 +37,12 @@ def apps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Apps]:
     monkeypatch.chdir(tmp_path)
     with apps_in(tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def world() -> World:
+    """A store, a broker and replicas on a clock that the test moves."""
+    return World()
 
 
 @pytest.fixture

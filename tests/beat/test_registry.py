@@ -9,16 +9,11 @@ import pytest
 from qbeat.schedules import Crontab, Interval
 from qbeat.schedules.base import SECOND
 from qbeat.store.records import Change, EntryRecord
-from tests.beat.world import START, World, changed, entry
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
+from tests.beat.world import START, World, changed, entry, seconds
 
 
 def fired(world: World, name: str) -> list[float]:
-    return [(time - START) / SECOND for time in world.broker.fire_times(name)]
+    return seconds(world.broker.fire_times(name))
 
 
 def running(world: World) -> dict[str, EntryRecord]:

@@ -236,3 +236,14 @@ def walk(schedule: Schedule, anchor: int, after: int, until: int) -> list[int]:
 def changed(one: Entry, **changes: Any) -> Entry:
     """The entry as a later version of the code declares it."""
     return replace(one, **changes)
+
+
+def flaky(world: World) -> FlakyStore:
+    """The world's store, that can be told to fail."""
+    assert isinstance(world.store, FlakyStore)
+    return world.store
+
+
+def seconds(times: list[int]) -> list[float]:
+    """Instants as seconds since the world began."""
+    return [(time - START) / SECOND for time in times]
