@@ -18,6 +18,7 @@ from qbeat.beat.timings import Timings
 
 DEFAULT_STORE: Final = "qbeat.db"
 """A SQLite file in the folder in which qbeat runs: beside the app."""
+_SECONDS: Final = "seconds, more than 0"
 
 
 Given = Mapping[str, Any]
@@ -67,7 +68,6 @@ def read_settings(
     """
     given = settings_of(app, Settings.__dataclass_fields__)
     where = store or store_from_environment() or _text(given, "store", DEFAULT_STORE)
-    longest = max_interval or app.conf.beat_max_loop_interval or None
     return Settings(
         store=broker_store(app) if where == BROKER else where,
         health=health or os.environ.get("QBEAT_HEALTH") or str(given.get("health") or "") or None,
@@ -78,9 +78,7 @@ def read_settings(
         history_count=math.ceil(
             _positive(given, "history_count", Keep.count, "a number of records, 1 or more, such as 1000000")
         ),
-        max_interval=min(
-            longest or _seconds(given, "max_interval", Settings.max_interval), Settings.max_interval
-        ),
+        max_interval=min(_longest_wait(app, given, max_interval), Settings.max_interval),
     )
 
 
@@ -98,16 +96,28 @@ def _text(given: Given, name: str, default: str) -> str:
     return value
 
 
+def _longest_wait(app: Celery, given: Given, max_interval: float | None) -> float:
+    """Return the seconds that Celery's option asks for, else its setting, else qbeat's."""
+    celerys = (("--max-interval", max_interval), ("beat_max_loop_interval", app.conf.beat_max_loop_interval))
+    for name, value in celerys:
+        if value:
+            return _positive_number(name, value, _SECONDS)
+    return _seconds(given, "max_interval", Settings.max_interval)
+
+
 def _seconds(given: Given, name: str, default: float) -> float:
-    return _positive(given, name, default, "seconds, more than 0")
+    return _positive(given, name, default, _SECONDS)
 
 
 def _positive(given: Given, name: str, default: float, wanted: str) -> float:
-    value = given.get(name, default)
+    return _positive_number(f"qbeat_{name}", given.get(name, default), wanted)
+
+
+def _positive_number(setting: str, value: Any, wanted: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = -1.0
     if not 0 < number < math.inf:
-        raise SettingError(f"qbeat_{name} is {value!r}; give {wanted}")
+        raise SettingError(f"{setting} is {value!r}; give {wanted}")
     return number

@@ -34,7 +34,7 @@ class RRule(Schedule):
             raise ScheduleError(f"text is {text!r}", field="text", cure="give RFC 5545 text")
         said = parse(text)
         self._said = said
-        self.text = "\n".join(said.lines)
+        self.rule_text = "\n".join(said.lines)
         self.timezone = _zone_of(said.start, zone_name(timezone))
         self.fold = checked_fold(fold)
         self.gap = checked_gap(gap)
@@ -52,7 +52,7 @@ class RRule(Schedule):
         """Return what ``to_data`` wrote down."""
         return cls(**{name: value for name, value in data.items() if name != "kind"})
 
-    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
+    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002 - the contract of every schedule
         """Return the first fire time strictly later than ``after``, in microseconds since the epoch."""
         times = self._times
         for _ in range(_EXCLUDED_IN_A_ROW):
@@ -72,7 +72,7 @@ class RRule(Schedule):
 
     def to_data(self) -> dict[str, Any]:
         """Return ``{"kind": "rrule", "text": …, "timezone": …}``."""
-        data: dict[str, Any] = {"kind": "rrule", "text": self.text, "timezone": self.timezone}
+        data: dict[str, Any] = {"kind": "rrule", "text": self.rule_text, "timezone": self.timezone}
         if self.fold != "once":
             data["fold"] = self.fold
         return data | {"gap": self.gap} if self.gap != "fire" else data
@@ -81,7 +81,7 @@ class RRule(Schedule):
         """Say in English when this fires."""
         return describe(self._said) + (f" ({self.timezone})" if self.timezone else "")
 
-    def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002
+    def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002 - the contract of every schedule
         """Return this in ``timezone`` unless it has a zone of its own."""
         return self if self.timezone else self.from_data(self.to_data() | {"timezone": timezone})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from qbeat.store.base import Store, StoreUnusable
@@ -43,3 +44,9 @@ def scheme_of(url_or_path: str) -> str:
     """Return the scheme of a store's URL without its driver, ``sqlite`` for a path."""
     scheme, separator, _ = url_or_path.partition("://")
     return scheme.partition("+")[0].lower() if separator else "sqlite"
+
+
+def sqlite_path(url_or_path: str) -> Path:
+    """Return the file that a path, or the URL of an SQLite store, means; for who looks at it without SQLAlchemy."""
+    _, is_url, rest = url_or_path.partition("://")
+    return Path(rest.partition("?")[0].removeprefix("/") if is_url else url_or_path)

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qbeat.beat.app.celery_schedules import CustomSchedule, compile_schedule
-from qbeat.schedules import Interval, Schedule, ScheduleError
+from qbeat.beat.policies import Policies
+from qbeat.schedules import Cron, Crontab, Interval, RRule, Schedule, ScheduleError
 from qbeat.schedules.base import LATEST, SECOND, from_us, to_us
 
 START = to_us(datetime(2026, 2, 27, 22, 58, 7, tzinfo=UTC))
@@ -271,3 +272,13 @@ def test_anything_else_is_refused_with_the_cure(declared: object) -> None:
         ScheduleError, match=r"its schedule is .*; give seconds, a timedelta, crontab\(\.\.\.\)"
     ):
         compiled(declared)
+
+
+@pytest.mark.parametrize(
+    "own", [Cron("30 2 * * *"), Crontab(30, 2), RRule("DTSTART:20260105T023000\nRRULE:FREQ=DAILY")]
+)
+def test_an_entry_may_say_how_a_schedule_of_qbeats_own_takes_clock_changes(own: Schedule) -> None:
+    asked = compile_schedule(
+        own, name="entry", timezone="Europe/Berlin", policies=Policies(fold="every", gap="skip")
+    )
+    assert (getattr(asked, "fold", None), getattr(asked, "gap", None)) == ("every", "skip")

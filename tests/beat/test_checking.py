@@ -6,6 +6,7 @@ import pytest
 
 from qbeat.beat.app.checking import Finding, check_app
 from qbeat.beat.cli.group import invoke
+from qbeat.beat.closed_files import open_files
 from tests.beat.apps import APP, Apps
 
 OWN = """
@@ -74,6 +75,13 @@ def test_an_is_due_without_its_two_answers_is_told(apps: Apps, answer: str) -> N
 )
 def test_what_fires_some_day_is_passed_in_silence(apps: Apps, schedule: str) -> None:
     assert findings(apps, schedule) == []
+
+
+def test_a_look_at_many_entries_leaves_no_files_open(apps: Apps) -> None:
+    app = apps.load("for n in range(20):\n    app.add_periodic_task(60, check_cat.s(), name=f'feed {n}')\n")
+    before = open_files()
+    check_app(app)
+    assert open_files() <= before
 
 
 def test_warnings_end_with_1_only_where_check_is_strict(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from qbeat.beat.errors import SettingError
 from qbeat.beat.settings import read_settings
 
 
@@ -98,6 +99,12 @@ def test_the_longest_wait_may_be_written_as_qbeats_or_as_celerys() -> None:
     assert read_settings(app_with(qbeat_max_interval=0.25)).max_interval == 0.25
     assert read_settings(app_with(qbeat_max_interval=0.25, beat_max_loop_interval=0.5)).max_interval == 0.5
     assert read_settings(app_with(), max_interval=0.75).max_interval == 0.75
+
+
+@pytest.mark.parametrize("value", ["soon", -1, float("nan"), object()])
+def test_a_longest_wait_of_celerys_that_cannot_be_is_refused_by_its_name(value: object) -> None:
+    with pytest.raises(SettingError, match=r"beat_max_loop_interval is .*; give seconds, more than 0"):
+        read_settings(app_with(beat_max_loop_interval=value))
 
 
 def test_the_environment_wins_over_the_app_and_the_command_line_over_both(

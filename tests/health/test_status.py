@@ -19,6 +19,7 @@ from qbeat.beat.health.doctor import tz_databases
 from qbeat.beat.health.overview import survey
 from qbeat.store import open_store
 from qbeat.store.memory import MemoryStore
+from qbeat.store.opening import sqlite_path
 from qbeat.store.records import ReplicaRecord
 from tests.health.asking import QUICK, write
 from tests.servers import RedisServer, eventually, run_qbeat
@@ -151,6 +152,19 @@ def test_a_store_that_cannot_be_used_is_told_alike_and_with_its_own_cure(
     code, findings = doctor(tmp_path, "-s", store)
     assert code == 1
     assert [finding["cure"] for finding in findings if finding["check"] == "store"] == [cure]
+
+
+@pytest.mark.parametrize(
+    ("store", "file"),
+    [
+        ("some.db", "some.db"),
+        ("sqlite:///some.db", "some.db"),
+        ("sqlite:////var/lib/some.db", "/var/lib/some.db"),
+        ("sqlite:///some.db?cache=private", "some.db"),
+    ],
+)
+def test_the_file_of_a_store_is_found_as_the_store_finds_it(store: str, file: str) -> None:
+    assert sqlite_path(store) == Path(file)
 
 
 def test_the_probe_tells_a_store_that_is_locked_for_now(tmp_path: Path) -> None:

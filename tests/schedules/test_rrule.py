@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from qbeat.schedules import Cron, RRule, ScheduleError
 from qbeat.schedules.base import from_us, to_us
+from qbeat.schedules.codec import shared
 from qbeat.schedules.zones import zone
 from tests.schedules.drawing import zones_and_instants
 from tests.schedules.laws import assert_comes_back, assert_orderly, assert_splits, fire_times
@@ -313,3 +314,12 @@ def test_dateutil_agrees_in_utc() -> None:
         RRule(text, "UTC"), to_us(datetime(2026, 1, 1, tzinfo=UTC)), to_us(end - timedelta(seconds=1))
     )
     assert [from_us(each) for each in ours] == theirs
+
+
+@pytest.mark.parametrize("other", [{"timezone": "America/New_York"}, {"fold": "every"}, {"gap": "skip"}])
+def test_rules_of_one_text_are_equal_only_in_one_zone_and_with_the_same_exceptions(
+    other: dict[str, str],
+) -> None:
+    one, another = rule("FREQ=DAILY"), rule("FREQ=DAILY", **other)
+    assert one == rule("FREQ=DAILY") != another
+    assert shared(one) is not shared(another)

@@ -17,7 +17,7 @@ from qbeat.beat.entries import printable
 from qbeat.beat.policies import DEFAULTS, Policies
 from qbeat.schedules import Crontab, Interval, Schedule, ScheduleError
 from qbeat.schedules.base import LATEST, from_us
-from qbeat.schedules.codec import shared
+from qbeat.schedules.codec import from_data, shared
 from qbeat.schedules.wrapping import layers
 from qbeat.schedules.zones import DAY, zone
 
@@ -75,7 +75,7 @@ def _meaning(declared: Any) -> Hashable:
 
 def _translate(declared: Any, timezone: str, relative: bool, policies: Policies) -> Schedule:
     if isinstance(declared, Schedule):
-        return declared
+        return _with_clock_changes(declared, policies)
     if isinstance(declared, (int, float, timedelta)) and not isinstance(declared, bool):
         return Interval(declared, relative=relative)
     if _behaves_as(declared, celery_schedule, ("is_due", "remaining_estimate")):
@@ -93,6 +93,14 @@ def _translate(declared: Any, timezone: str, relative: bool, policies: Policies)
         field="schedule",
         cure="give seconds, a timedelta, crontab(...), another schedule object, or Cron('...') for a cron string",
     )
+
+
+def _with_clock_changes(schedule: Schedule, policies: Policies) -> Schedule:
+    """Return qbeat's own schedule with ``fold`` and ``gap`` as the entry asks; where it asks for none, its own stay."""
+    asked = {name: value for name, value in policies.differing().items() if name in {"fold", "gap"}}
+    if not asked or not hasattr(schedule, "fold"):
+        return schedule
+    return from_data(schedule.to_data() | asked)
 
 
 def _behaves_as(declared: Any, base: type, methods: Iterable[str]) -> bool:
@@ -128,7 +136,7 @@ class CustomSchedule(Schedule):
         self._zone = ZoneInfo(zone(timezone).name)
         self._words = _text(declared)  # now: being asked may leave traces in the object
 
-    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
+    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002 - the contract of every schedule
         last_run_at = self._local(after)
         instant = after + 1
         silent = 0

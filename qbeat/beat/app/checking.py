@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from celery import Celery
@@ -28,13 +29,15 @@ class Finding:
 def check_app(app: Celery) -> tuple[list[Finding], int]:
     """Return the warnings about a loaded app's entries, and how many entries there are."""
     entries = read_entries(app)
-    return [finding for entry in entries for finding in _findings(app, entry)], len(entries)
+    with closing(SystemClock()) as clock:
+        now = clock.now()
+    return [finding for entry in entries for finding in _findings(app, entry, now)], len(entries)
 
 
-def _findings(app: Celery, entry: Entry) -> Iterator[Finding]:
+def _findings(app: Celery, entry: Entry, now: int) -> Iterator[Finding]:
+    """Yield what may surprise in an entry, asked at ``now`` (microseconds since the epoch)."""
     if entry.canvas is None and entry.task not in app.tasks:
         yield Finding(entry.name, "unknown-task", f"the task {entry.task!r} is not registered in this app")
-    now = SystemClock().now()
     warnings = advice(entry.schedule, from_us(now))
     for warning in warnings:
         yield Finding(entry.name, warning.code, warning.text)

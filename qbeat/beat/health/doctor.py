@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from statistics import median
 from typing import Any, Final, Literal
 
@@ -17,7 +16,7 @@ from qbeat.beat.health.overview import Overview, survey, tz_of
 from qbeat.schedules.tzdb import database
 from qbeat.store import open_store
 from qbeat.store.base import Store, StoreError, StoreUnavailable
-from qbeat.store.opening import scheme_of
+from qbeat.store.opening import scheme_of, sqlite_path
 
 SLOW_STORE: Final = 0.05
 """Seconds for one answer above which a store delays firings visibly."""
@@ -98,7 +97,7 @@ def file_permissions(url: str) -> Iterator[Finding]:
     """Look whether an SQLite store can be written by this user, and by nobody else."""
     if scheme_of(url) != "sqlite":
         return
-    path = Path(url.partition("://")[2].removeprefix("/") if "://" in url else url)
+    path = sqlite_path(url)
     for place in (path, path.parent):
         if place.exists() and not os.access(place, os.W_OK):
             yield Finding(

@@ -15,10 +15,11 @@ from urllib.parse import quote
 
 from qbeat.beat.errors import CONFIGURATION, FAILED, OK, UNAVAILABLE
 from qbeat.beat.health.redis_probe import NotPlain, place_of, replicas_at
-from qbeat.store.opening import scheme_of
+from qbeat.beat.timings import Timings
+from qbeat.store.opening import scheme_of, sqlite_path
 
-LIVE_WITHIN: Final = 3_000_000
-"""Microseconds after which a silent replica is taken for dead; as in ``Timings``."""
+LIVE_WITHIN: Final = round(Timings.live_within * 1_000_000)
+"""Microseconds after which a silent replica is taken for dead."""
 TIMEOUT: Final = 2.0
 """Seconds."""
 
@@ -49,13 +50,13 @@ def ask_store(url: str) -> Answer:
 
     No store means no replica; one that is there but away, or no store of qbeat's, has the code of every command.
     """
-    if url != "broker" and scheme_of(url) == "sqlite":
-        return _ask_sqlite(Path(url.partition("://")[2].removeprefix("/") if "://" in url else url))
     if url == "broker":
         return (
             FAILED,
             "the broker's own Redis is known to the app only: name its URL with -s, or use --health",
         )
+    if scheme_of(url) == "sqlite":
+        return _ask_sqlite(sqlite_path(url))
     try:
         now, replicas = replicas_at(place_of(url))
     except OSError as error:
@@ -67,7 +68,7 @@ def ask_store(url: str) -> Answer:
 
 def _ask_any(url: str) -> Answer:
     from qbeat.store import open_store  # noqa: PLC0415 - heavy
-    from qbeat.store.base import StoreError, StoreUnusable  # noqa: PLC0415
+    from qbeat.store.base import StoreError, StoreUnusable  # noqa: PLC0415 - likewise
 
     try:
         with open_store(url, create=False) as store:
