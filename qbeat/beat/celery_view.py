@@ -13,7 +13,7 @@ from celery.schedules import schedule as celery_interval
 from qbeat.beat.entries import Entry
 from qbeat.schedules import Cron, Crontab, Interval, Schedule
 from qbeat.schedules.base import to_us
-from qbeat.schedules.wrapping import layers, zone_of
+from qbeat.schedules.wrapping import innermost, layers, zone_of
 
 
 class FireTimes(BaseSchedule):
@@ -71,13 +71,13 @@ def celery_schedule_of(entry: Entry, app: Celery) -> BaseSchedule:
     if entry.celery_schedule is not None:
         found: BaseSchedule = entry.celery_schedule
         return found
-    *_, inner = layers(entry.schedule)
+    inner = innermost(entry.schedule)
     return as_celery(inner if isinstance(inner, Interval) else entry.schedule, app)
 
 
 def as_celery(schedule: Schedule, app: Celery | None) -> BaseSchedule:
     """Return an object that Celery's code takes for a schedule of its own."""
-    *_, inner = layers(schedule)
+    inner = innermost(schedule)
     if isinstance(schedule, Interval):
         return celery_interval(schedule.every, schedule.relative, app=app)
     if isinstance(inner, Crontab) or (isinstance(inner, Cron) and inner.seconds is None):

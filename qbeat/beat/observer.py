@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from qbeat.store.records import Claim, Firing, Release, Settlement, Won
 
@@ -26,5 +27,5 @@ class Observer:
         """Hear that the store's clock jumped."""
 
 
-SILENT = Observer()
+SILENT: Final = Observer()
 """Nobody watches."""

@@ -6,18 +6,24 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, TypeVar
 
 from qbeat.schedules.base import Schedule, ScheduleError
 from qbeat.schedules.bounds import Bounded
 from qbeat.schedules.calendars import Calendar
+from qbeat.schedules.dst import FOLDS, GAPS, Fold, Gap
 from qbeat.schedules.durations import parse_duration
-from qbeat.schedules.exclusions import ExceptDays, ExceptWhen, Move
+from qbeat.schedules.exclusions import MOVES, ExceptDays, ExceptWhen, Move
 from qbeat.schedules.jitter import Jitter, jitter_us, parse_jitter
 from qbeat.schedules.zones import zone_name
 
 CatchUp = Literal["latest", "skip", "all"]
 OnUncertain = Literal["publish", "skip"]
+
+CATCH_UPS: Final[tuple[CatchUp, ...]] = ("latest", "skip", "all")
+ON_UNCERTAIN: Final[tuple[OnUncertain, ...]] = ("publish", "skip")
+
+Choice = TypeVar("Choice", bound=str)
 
 CATCH_UP_GRACE: Final = timedelta(seconds=5)
 """With ``catch_up="skip"``, a fire time that is late by less than this is still fired: nobody is exactly on time."""
@@ -50,9 +56,9 @@ class Policies:
     """A calendar whose days off are left out, or a schedule that covers the times that are left out."""
     move: Move = "skip"
     """Where a fire time on a day off goes: nowhere, or to the next or previous working day."""
-    fold: Literal["once", "every"] = "once"
+    fold: Fold = "once"
     """Whether a named local time that the clock repeats fires on the second pass too."""
-    gap: Literal["fire", "skip"] = "fire"
+    gap: Gap = "fire"
     """Whether a named local time that the clock skips fires when the clock comes out of the gap."""
 
     def differing(self) -> dict[str, Any]:
@@ -99,18 +105,18 @@ def read_policies(option: object) -> Policies:
             cure = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}"
             raise PolicyError(f"the option qbeat has no key {key!r}; {cure}")
     return Policies(
-        catch_up=cast("CatchUp", _choice(option, "catch_up", "latest", get_args(CatchUp))),
+        catch_up=_choice(option, "catch_up", CATCH_UPS),
         catch_up_window=_duration(option, "catch_up_window"),
-        on_uncertain=cast("OnUncertain", _choice(option, "on_uncertain", "publish", get_args(OnUncertain))),
+        on_uncertain=_choice(option, "on_uncertain", ON_UNCERTAIN),
         timezone=_timezone(option),
         jitter=None if option.get("jitter") is None else parse_jitter(option["jitter"]),
         start=option.get("start"),
         end=option.get("end"),
         max_runs=option.get("max_runs"),
         exclude=_exclusion(option),
-        move=cast("Move", _choice(option, "move", "skip", get_args(Move))),
-        fold=cast("Any", _choice(option, "fold", "once", ("once", "every"))),
-        gap=cast("Any", _choice(option, "gap", "fire", ("fire", "skip"))),
+        move=_choice(option, "move", MOVES),
+        fold=_choice(option, "fold", FOLDS),
+        gap=_choice(option, "gap", GAPS),
     )
 
 
@@ -121,11 +127,13 @@ def _exclusion(option: Mapping[Any, Any]) -> Calendar | Schedule | None:
     raise PolicyError(f"exclude is {value!r}; give a Calendar, or a schedule that covers what is left out")
 
 
-def _choice(option: Mapping[Any, Any], key: str, default: str, choices: tuple[str, ...]) -> str:
-    value = option.get(key, default)
-    if value not in choices:
-        raise PolicyError(f"{key} is {value!r}; it takes {', '.join(map(repr, choices))}")
-    return str(value)
+def _choice(option: Mapping[Any, Any], key: str, choices: tuple[Choice, ...]) -> Choice:
+    """Return what the option says, which must be one of ``choices``; the first of them is the default."""
+    value = option.get(key, choices[0])
+    for choice in choices:
+        if value == choice:
+            return choice
+    raise PolicyError(f"{key} is {value!r}; it takes {', '.join(map(repr, choices))}")
 
 
 def _duration(option: Mapping[Any, Any], key: str) -> timedelta | None:

@@ -46,7 +46,7 @@ class Registry:
 
         ``live`` holds the generations of the live replicas, ``now`` is in microseconds since the epoch.
         """
-        return self._reconcile(records, live, now, lambda record: True)  # noqa: ARG005
+        return self._reconcile(records, live, now, lambda record: True)  # noqa: ARG005 - all of them, whatever they are
 
     def adopt(self, records: Iterable[EntryRecord], live: Collection[str], now: int) -> Iterator[EntryRecord]:
         """Take back entries whose last declaration is no live replica's; retire those that nobody declares.

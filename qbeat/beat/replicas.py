@@ -56,34 +56,31 @@ class Shares:
 
     def is_mine(self, uid: str, generation: str) -> bool:
         """Whether this replica fires the entry, which the declaration ``generation`` wrote, on time."""
-        return self._owner(uid, generation) == self._me
+        return self.owner(uid, generation) == self._me
 
     def owner(self, uid: str, generation: str) -> str:
         """Return the id of the replica whose share the entry is in."""
-        return self._owner(uid, generation)
-
-    def is_looked_after(self, uid: str, generation: str) -> bool:
-        """Whether another replica fires the entry, and is not silent."""
-        owner = self._owner(uid, generation)
-        return owner != self._me and owner not in self._silent
-
-    def _owner(self, uid: str, generation: str) -> str:
         owners = self._owners.get(generation)
         if owners is None:
             owners = self._owners[generation] = self._divide(generation)
         return owners[_bucket(uid)]
 
+    def is_looked_after(self, uid: str, generation: str) -> bool:
+        """Whether another replica fires the entry, and is not silent."""
+        owner = self.owner(uid, generation)
+        return owner != self._me and owner not in self._silent
+
     def _divide(self, generation: str) -> list[str]:
         replicas = [replica for replica, declared in self._replicas.items() if declared == generation]
         candidates = replicas or [*self._replicas] or [self._me]
-        return [_owner(bucket, candidates) for bucket in range(BUCKETS)]
+        return [_owner_of(bucket, candidates) for bucket in range(BUCKETS)]
 
 
 def _bucket(uid: str) -> int:
     return int(uid[:8], 16) % BUCKETS
 
 
-def _owner(bucket: int, replicas: Iterable[str]) -> str:
+def _owner_of(bucket: int, replicas: Iterable[str]) -> str:
     """Return the replica with the highest hash for the bucket: if it goes, only its own buckets move."""
     return max(replicas, key=lambda replica: blake2b(f"{bucket}|{replica}".encode(), digest_size=8).digest())
 

@@ -41,6 +41,7 @@ logger = logging.getLogger("qbeat")
 
 MIN_BACKOFF: Final = 0.2
 MAX_BACKOFF: Final = 5.0
+"""Seconds between two tries: the shortest first, doubled after each that fails, up to the longest."""
 
 
 class Service:
@@ -188,7 +189,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - what signals hand over
         signal.signal(number, signal.SIG_DFL)
         self.stop()
 
@@ -229,9 +230,9 @@ def keep_off_result_backend(app: Celery) -> None:
         backend.add_pending_result = _ignore_result
         return backend
 
-    app._get_backend = make_deaf_backend  # noqa: SLF001
+    app._get_backend = make_deaf_backend  # noqa: SLF001 - likewise
     if app._backend is not None:  # noqa: SLF001 - made while the app was loaded
-        app._backend.add_pending_result = _ignore_result  # noqa: SLF001
+        app._backend.add_pending_result = _ignore_result  # noqa: SLF001 - likewise
     _set_task_join_will_block(True)  # noqa: FBT003 - Celery's signature
 
 

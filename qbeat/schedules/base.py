@@ -88,7 +88,7 @@ class Schedule(ABC):
         found = self.next_us(to_us(instant))
         return None if found is None else from_us(found)
 
-    def resolve(self, *, name: str, timezone: str) -> Schedule:  # noqa: ARG002
+    def resolve(self, *, name: str, timezone: str) -> Schedule:  # noqa: ARG002 - the contract of every schedule
         """Return this schedule as the entry ``name`` uses it, in ``timezone`` unless it has a zone of its own."""
         return self
 

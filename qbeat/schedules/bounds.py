@@ -10,7 +10,7 @@ from qbeat.schedules.base import EPOCH, Schedule, ScheduleError
 from qbeat.schedules.codec import from_data
 from qbeat.schedules.interval import Interval
 from qbeat.schedules.moments import Moment
-from qbeat.schedules.wrapping import Wrapping, layers, zone_of
+from qbeat.schedules.wrapping import Wrapping, innermost, layers, zone_of
 from qbeat.schedules.zones import zone, zone_name
 
 _EARLIEST: Final = (datetime(1900, 1, 1, tzinfo=EPOCH.tzinfo) - EPOCH) // timedelta(microseconds=1)
@@ -91,7 +91,7 @@ class Bounded(Wrapping):
         if self._has_local:
             data["timezone"] = self.timezone or zone_of(inner) or timezone
         resolved = self if data == self.to_data() else self.from_data(data)
-        resolved._refuse_never()  # noqa: SLF001 -- another of this class
+        resolved._refuse_never()  # noqa: SLF001 - another of this class
         return resolved
 
     @property
@@ -134,5 +134,5 @@ def _checked_runs(max_runs: object) -> int | None:
 
 def _step_of(schedule: Schedule) -> int:
     """Return the step of the interval that the schedule is or wraps, 0 if there is none."""
-    innermost = [*layers(schedule)][-1]
-    return innermost.every // timedelta(microseconds=1) if isinstance(innermost, Interval) else 0
+    inner = innermost(schedule)
+    return inner.every // timedelta(microseconds=1) if isinstance(inner, Interval) else 0

@@ -177,7 +177,7 @@ def _checked_holidays(value: object) -> Holidays:
 
 
 def _weekday(name: object) -> int:
-    if isinstance(name, str) and len(name.strip()) >= 3:  # noqa: PLR2004 -- the shortest name that is unambiguous
+    if isinstance(name, str) and len(name.strip()) >= 3:  # noqa: PLR2004 - the shortest name that is unambiguous
         for number, weekday in enumerate(WEEKDAYS):
             if weekday.startswith(name.strip().lower()):
                 return number

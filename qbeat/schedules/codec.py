@@ -1,7 +1,7 @@
 """Schedules as plain data and back, one shared object for equal schedules.
 
 Each kind of schedule has a line in ``KINDS`` and a class method ``from_data(data)``, the way back from its
-``to_data()``; a kind inside another (bounds, jitter) is read with ``from_data`` of this module.
+``to_data()``; a kind inside another (bounds, exclusions) is read with ``from_data`` of this module.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def _fields(expression: str, seconds: Seconds | None) -> Fields:
 
 def _parse(parts: Mapping[str, str]) -> Any:
     """Return croniter's reading of the fields."""
-    from croniter import croniter  # noqa: PLC0415 -- slow to import, and no other kind needs it
+    from croniter import croniter  # noqa: PLC0415 - slow to import, and no other kind needs it
 
     try:
         return croniter(" ".join(parts.values()), 0.0)
@@ -190,7 +190,7 @@ def _parse(parts: Mapping[str, str]) -> Any:
 
 def _at_fault(parts: Mapping[str, str]) -> ScheduleError:
     """Return the refusal of the first field that croniter does not take on its own."""
-    from croniter import croniter  # noqa: PLC0415
+    from croniter import croniter  # noqa: PLC0415 - likewise
 
     for name, text in parts.items():
         alone = [text if other == name else "*" for other in parts]

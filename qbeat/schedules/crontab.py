@@ -61,7 +61,7 @@ class Crontab(FieldSchedule):
     clock skips instead of firing when it comes out of the gap.
     """
 
-    def __init__(  # noqa: PLR0917 -- Celery's crontab takes its five fields by position
+    def __init__(  # noqa: PLR0917 - Celery's crontab takes its five fields by position
         self,
         minute: Cronspec = "*",
         hour: Cronspec = "*",
@@ -132,7 +132,7 @@ class Crontab(FieldSchedule):
         """Say in English when this fires."""
         return words.describe_fields(self.fields, self.timezone)
 
-    def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002
+    def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002 - the contract of every schedule
         """Return this crontab in ``timezone`` unless it has a zone of its own."""
         return self if self.timezone else self.from_data(self.to_data() | {"timezone": timezone})
 
@@ -201,7 +201,7 @@ def _number(field: _Field, text: str) -> int:
     if text.isdigit():
         return _in_range(field, int(text[:10]))
     for name, number in field.names.items():
-        if len(text) >= 3 and name.startswith(text):  # noqa: PLR2004 -- Celery's shortest name
+        if len(text) >= 3 and name.startswith(text):  # noqa: PLR2004 - Celery's shortest name
             return number
     hint = (
         _CRON_ONLY
@@ -215,7 +215,7 @@ def _in_range(field: _Field, number: object) -> int:
     if not isinstance(number, int):
         raise _error(field, f"holds {number!r}", "give whole numbers")
     if not field.first <= number <= field.last:
-        sunday = field is _WEEKDAY and number == 7  # noqa: PLR2004 -- cron's other Sunday
+        sunday = field is _WEEKDAY and number == 7  # noqa: PLR2004 - cron's other Sunday
         cure = "write 0 for Sunday" if sunday else f"write numbers from {field.first} to {field.last}"
         raise _error(field, f"holds {number}, which is out of range", cure)
     return number

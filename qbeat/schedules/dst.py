@@ -56,7 +56,7 @@ def checked_gap(gap: str) -> Gap:
     raise ScheduleError(f"gap is {gap!r}", field="gap", cure='write "fire" or "skip"')
 
 
-def next_instant(  # noqa: PLR0917 -- the hot path: one call, positional
+def next_instant(  # noqa: PLR0917 - the hot path: one call, positional
     zone: Zone,
     next_wall: NextWall,
     after: int,

@@ -55,7 +55,7 @@ def _microseconds(value: object, field: str) -> int:
 
 
 def _from_text(text: str, field: str) -> int:
-    if len(text) > 100 or not _WHOLE.fullmatch(text.strip()):  # noqa: PLR2004 -- any honest duration is shorter
+    if len(text) > 100 or not _WHOLE.fullmatch(text.strip()):  # noqa: PLR2004 - any honest duration is shorter
         raise ScheduleError(f"{field} is {text[:100]!r}", field=field, cure=_CURE)
     parts = (Decimal(number) * _UNITS[unit] for number, unit in _PART.findall(text))
     return int(sum(parts, Decimal(0)))

@@ -101,7 +101,7 @@ class ExceptDays(Wrapping):
         where = self.timezone or zone_of(inner) or timezone
         resolved = type(self)(inner, self.calendar, self.move, where)
         if isinstance(self.calendar, Calendar) and resolved.next_us(_REFERENCE) is None:
-            resolved._refuse_nothing_left()  # noqa: SLF001 -- another of this class
+            resolved._refuse_nothing_left()  # noqa: SLF001 - another of this class
         return resolved
 
     def _calendar(self) -> Calendar:

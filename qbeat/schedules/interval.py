@@ -21,9 +21,9 @@ _PLACES: Final = {DAY: "at midnight", HOUR: "on the hour", MINUTE: "on the minut
 class Interval(Schedule):
     """Fires at anchor + k * every for k = 1, 2, …: elapsed time, whatever the clocks do.
 
-    ``every`` is a ``timedelta``, a number of seconds or a text such as ``"1h30m"``, from a millisecond to a century. With ``relative=True`` fire
-    times are rounded down to the unit of the interval (day, hour, minute, second) on the local clock, as Celery
-    does; that is what ``timezone`` is for. Raises ``ScheduleError``.
+    ``every`` is a ``timedelta``, a number of seconds or a text such as ``"1h30m"``, from a millisecond to a
+    century. With ``relative=True`` fire times are rounded down to the unit of the interval (day, hour, minute,
+    second) on the local clock, as Celery does; that is what ``timezone`` is for. Raises ``ScheduleError``.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Interval(Schedule):
         where = f" ({self.timezone})" if self.timezone else ""
         return f"{text}, {_PLACES[self._unit]}{where}"
 
-    def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002
+    def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002 - the contract of every schedule
         """Return this interval in ``timezone`` if it is relative and has no zone of its own."""
         return (
             type(self)(self.every, relative=True, timezone=timezone)

@@ -17,12 +17,15 @@ from qbeat.schedules.interval import Interval
 from qbeat.schedules.lint_fields import advice_on_fields
 from qbeat.schedules.wallclock import FieldSchedule
 from qbeat.schedules.words import describe_duration
+from qbeat.schedules.wrapping import innermost
 from qbeat.schedules.zones import DAY, Change, naive_of
 
 YEARS_AHEAD: Final = 3
 """How far ahead clock changes are looked at."""
 
 _YEAR: Final = 366 * DAY
+_CRON_NAMES: Final = {"month_of_year": "month"}
+"""Celery's names of fields for which cron strings have others."""
 
 
 class Advice(NamedTuple):
@@ -34,12 +37,12 @@ class Advice(NamedTuple):
 
 def advice(schedule: Schedule, now: datetime, years: int = YEARS_AHEAD) -> list[Advice]:
     """Return what may surprise in a schedule; ``now`` (aware) says which clock changes still lie ahead."""
-    return [*_advice(_innermost(schedule), to_us(now), to_us(now) + years * _YEAR)]
+    return [*_advice(innermost(schedule), to_us(now), to_us(now) + years * _YEAR)]
 
 
 def note(schedule: Schedule, fire_time: datetime) -> str | None:
     """Return what a clock change did to one fire time (aware) of a schedule, or ``None`` if nothing."""
-    inner = _innermost(schedule)
+    inner = innermost(schedule)
     at = to_us(fire_time)
     times = _local_times(inner)
     if times is None or inner.next_us(at - 1) != at:
@@ -53,12 +56,6 @@ def _local_times(schedule: Schedule) -> LocalTimes | None:
     return times if isinstance(times, LocalTimes) else None
 
 
-def _innermost(schedule: Schedule) -> Schedule:
-    """Return the schedule inside bounds, exclusions and jitter."""
-    inner = getattr(schedule, "inner", None)
-    return _innermost(inner) if isinstance(inner, Schedule) else schedule
-
-
 def _note_on_gap(times: LocalTimes, at: int) -> str | None:
     change = _change_at(times, at)
     if change is None or times.all_hours or times.gap == "skip":
@@ -67,14 +64,14 @@ def _note_on_gap(times: LocalTimes, at: int) -> str | None:
     swallowed = [said(wall) for wall in _walls(times, change.before, change.after)]
     if not swallowed:
         return None
-    what = " and ".join(swallowed) if len(swallowed) < 3 else f"{swallowed[0]} and others"  # noqa: PLR2004
+    what = " and ".join(swallowed) if len(swallowed) < 3 else f"{swallowed[0]} and others"  # noqa: PLR2004 - one or two are named
     return f"stands for {what}: the clock goes from {said(change.before)} to {said(change.after)}"
 
 
 def _note_on_fold(times: LocalTimes, at: int) -> str | None:
     wall = times.zone.local(at)
     passes = times.zone.instants(wall)
-    if len(passes) < 2:  # noqa: PLR2004 -- two passes make a fold
+    if len(passes) < 2:  # noqa: PLR2004 - two passes make a fold
         return None
     which = "first" if at == passes[0] else "second"
     if times.all_hours or times.fold == "every":
@@ -114,9 +111,6 @@ def _advice(schedule: Schedule, since: int, until: int) -> Iterator[Advice]:
     if times is not None and not times.all_hours:
         yield from _on_gaps(times, since, until)
         yield from _on_folds(times, since, until)
-
-
-_CRON_NAMES: Final = {"month_of_year": "month"}
 
 
 def _on_interval(schedule: Interval) -> Iterator[Advice]:
@@ -167,7 +161,7 @@ def _on_folds(times: LocalTimes, since: int, until: int) -> Iterator[Advice]:
     when = f"the clock shows {_date_and_clock(walls[0])} twice in {times.zone.name}"
     if times.fold == "every":
         yield Advice("in-a-fold", f"{when}: it fires both times{_more(len(found) - 1)}")
-    elif len(walls) > 2:  # noqa: PLR2004 -- a rhythm rather than single times
+    elif len(walls) > 2:  # noqa: PLR2004 - a rhythm rather than single times
         length = describe_duration(timedelta(microseconds=change.before - change.after))
         yield Advice(
             "pauses-in-a-fold",

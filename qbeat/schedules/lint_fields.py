@@ -59,7 +59,7 @@ def _on_step(name: str, part: str) -> Iterator[Found]:
 
 
 def _restarts(name: str, part: str, step: int, values: range) -> str:
-    shown = ", ".join(map(str, values)) if len(values) < 5 else f"{values[0]}, {values[1]}, … {values[-1]}"  # noqa: PLR2004
+    shown = ", ".join(map(str, values)) if len(values) < 5 else f"{values[0]}, {values[1]}, … {values[-1]}"  # noqa: PLR2004 - short enough to list
     text = f"{name} {part!r} restarts {_CYCLES[name]} ({shown})"
     return f"{text}; for every {step} {_UNITS[name]} use an interval" if name in _INTERVAL_UNITS else text
 
@@ -104,16 +104,16 @@ def _on_rare_days(fields: Fields, texts: Mapping[str, str]) -> Iterator[Found]:
     if days.either or days.last_day or days.nearest is not None or not days.dom:
         return
     first = min(days.dom)
-    if fields.months == {2} and first == 29:  # noqa: PLR2004 -- the calendar
+    if fields.months == {2} and first == 29:  # noqa: PLR2004 - the calendar
         yield "leap-years-only", "29 February comes in leap years only"
         return
-    short = [month for month in fields.months if LONGEST_MONTHS[month] < first or (month == 2 and first > 28)]  # noqa: PLR2004
+    short = [month for month in fields.months if LONGEST_MONTHS[month] < first or (month == 2 and first > 28)]  # noqa: PLR2004 - the calendar
     if short:
         skips = f"day_of_month {texts.get('day_of_month')!r} skips the months that have no day {first}"
         yield "short-months", f"{skips}; L in a cron string is the last day of each month"
 
 
-def _on_spread(fields: Fields, texts: Mapping[str, str]) -> Iterator[Found]:  # noqa: ARG001 -- one of the rules
+def _on_spread(fields: Fields, texts: Mapping[str, str]) -> Iterator[Found]:  # noqa: ARG001 - one of the rules
     if any(text.lower().startswith("h") for text in texts.values()):
         yield (
             "spread-needs-name",

@@ -30,7 +30,7 @@ class Once(Schedule):
         """Return what ``to_data`` wrote down."""
         return cls(data["at"], data.get("timezone"))
 
-    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
+    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002 - the contract of every schedule
         """Return the one fire time if it is strictly later than ``after``."""
         return self._at if self._at > after else None
 
@@ -51,7 +51,7 @@ class Once(Schedule):
         """Say in English when this fires."""
         return f"once, at {self._moment.describe()}" + (f" {self.timezone}" if self.timezone else "")
 
-    def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002
+    def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002 - the contract of every schedule
         """Return this in ``timezone`` if it is a local time without a zone of its own."""
         if self.timezone or not self._moment.local:
             return self

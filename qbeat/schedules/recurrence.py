@@ -30,8 +30,8 @@ from qbeat.schedules.rrule_parts import (
 from qbeat.schedules.zones import DAY, HOUR, MINUTE, naive_of, wall_of
 
 _LENGTHS: Final = {"WEEKLY": 7 * DAY, "DAILY": DAY, "HOURLY": HOUR, "MINUTELY": MINUTE, "SECONDLY": SECOND}
-_LAST_WALL: Final = wall_of(datetime(9000, 1, 1))  # noqa: DTZ001 -- a wall
-_LAST_CENTURIES: Final = wall_of(datetime(9590, 1, 1))  # noqa: DTZ001 -- a wall
+_LAST_WALL: Final = wall_of(datetime(9000, 1, 1))  # noqa: DTZ001 - a wall
+_LAST_CENTURIES: Final = wall_of(datetime(9590, 1, 1))  # noqa: DTZ001 - a wall
 _AHEAD: Final = 64
 _AHEAD_SPAN: Final = 400 * DAY
 _DAYS_TRIED: Final = 4000

@@ -156,7 +156,7 @@ def _stamp(line: _Line, text: str) -> Stamp:
         )
     date, time, utc = match.groups(default="")
     try:
-        naive = datetime.strptime(date + (time or "000000"), "%Y%m%d%H%M%S")  # noqa: DTZ007 -- a wall
+        naive = datetime.strptime(date + (time or "000000"), "%Y%m%d%H%M%S")  # noqa: DTZ007 - a wall
     except ValueError:
         raise _error(f"{line.name} has {text!r}, a time that no calendar has", "correct it") from None
     where = line.parameters.get("TZID")

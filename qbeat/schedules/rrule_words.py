@@ -83,7 +83,7 @@ def _days(parts: Mapping[str, str]) -> Iterator[str]:
 def _times(parts: Mapping[str, str]) -> Iterator[str]:
     if parts["FREQ"] in FINE:
         for name, word in (("BYHOUR", "in hour"), ("BYMINUTE", "at minute"), ("BYSECOND", "at second")):
-            if parts.get(name, "0") != "0" or name == "BYHOUR" in parts:
+            if parts.get(name, "0") != "0" or (name == "BYHOUR" and name in parts):
                 yield f"{word} {_list(parts[name], str)}"
         return
     hours, minutes, seconds = (

@@ -27,7 +27,6 @@ _LAST_YEAR: Final = 6000
 _LAST_DAY: Final = date(_LAST_YEAR, 1, 1).toordinal() - _EPOCH_ORDINAL
 _WEEKEND: Final = (0, 6)
 
-ALL_SECONDS: Final = frozenset(range(60))
 ALL_MINUTES: Final = frozenset(range(60))
 ALL_HOURS: Final = frozenset(range(24))
 ALL_MONTHS: Final = frozenset(range(1, 13))
@@ -134,7 +133,7 @@ class Fields:
 
 def month_length(year: int, month: int) -> int:
     """Return how many days this month has."""
-    leap = month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)  # noqa: PLR2004 -- the calendar
+    leap = month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)  # noqa: PLR2004 - the calendar
     return 29 if leap else MONTH_LENGTHS[month]
 
 

@@ -35,9 +35,9 @@ EVENTS: Final[Mapping[str, _Event | None]] = {
 """Celery's names; ``solar_noon`` is the sun's transit and has no horizon."""
 
 _SEARCH_DAYS: Final = 400
+"""Every event happens at least once a year wherever it happens at all."""
 _LAST_DAY: Final = LATEST // DAY - 1
 """The sun is not followed into the last days that a clock can show: it is computed from beyond them."""
-"""Every event happens at least once a year wherever it happens at all."""
 
 _NARROW: Final = 1e-8  # days: a millisecond, well below the second that fire times are rounded to
 
@@ -66,7 +66,7 @@ class Solar(Schedule):
         """Return what ``to_data`` wrote down."""
         return cls(data["event"], data["lat"], data["lon"])
 
-    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
+    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002 - the contract of every schedule
         """Return the first event strictly later than ``after``, ``None`` if there is none within 400 days."""
         today = (after + self._shift) // DAY
         for day in range(today - 1, min(today + _SEARCH_DAYS, _LAST_DAY)):
@@ -86,7 +86,7 @@ class Solar(Schedule):
         place = f"{abs(self.lat):g}° {north}, {abs(self.lon):g}° {east}"
         return f"at {event.words if event else 'solar noon'} at {place}"
 
-    def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002
+    def resolve(self, *, name: str, timezone: str) -> Self:  # noqa: ARG002 - the contract of every schedule
         """Return this schedule, or raise ``ScheduleError`` if ``ephem`` is not installed."""
         _ephem()
         return self

@@ -15,7 +15,7 @@ _DAY_SECONDS: Final = 86_400
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
-def count_fires(  # noqa: PLR0917 -- as the search
+def count_fires(  # noqa: PLR0917 - as the search
     fields: Fields, zone: Zone, after: int, until: int, fold: Fold = "once", gap: Gap = "fire"
 ) -> int:
     """Return how many fire times lie in ``(after, until]`` by the rule and the entry's two exceptions to it."""

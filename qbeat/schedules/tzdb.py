@@ -8,10 +8,10 @@ import zoneinfo
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-_PACKAGE_VERSION = re.compile(r"(\d{4})\.(\d+)")
-_ZI_VERSION = re.compile(r"# version (\S+)")
+_PACKAGE_VERSION: Final = re.compile(r"(\d{4})\.(\d+)")
+_ZI_VERSION: Final = re.compile(r"# version (\S+)")
 
 
 class TzDatabase(NamedTuple):

@@ -47,7 +47,7 @@ class FieldSchedule(Schedule):
         search = self._search
         return LocalTimes(self._zone, search.next_wall, search.all_hours, self.fold, self.gap)
 
-    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002
+    def next_us(self, after: int, anchor: int = 0) -> int | None:  # noqa: ARG002 - the contract of every schedule
         """Return the first fire time strictly later than ``after``, in microseconds since the epoch."""
         search = self._search
         return next_instant(self._zone, search.next_wall, after, search.all_hours, self.fold, self.gap)

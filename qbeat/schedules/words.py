@@ -38,7 +38,7 @@ def _runs(ordered: list[int]) -> list[str]:
     while i < len(ordered):
         end = _run_end(ordered, i)
         low, high = ordered[i], ordered[end]
-        if end - i < 2:  # noqa: PLR2004 -- a range pays from three numbers on
+        if end - i < 2:  # noqa: PLR2004 - a range pays from three numbers on
             texts.append(str(low))
             i += 1
             continue
@@ -78,7 +78,7 @@ def _smaller_parts(duration: timedelta) -> str | None:
         count, rest = divmod(rest, unit)
         if count:
             parts.append(f"{count} {name}{'s' if count > 1 else ''}")
-    return " ".join(parts) if len(parts) == 2 and duration > timedelta(hours=2) else None  # noqa: PLR2004
+    return " ".join(parts) if len(parts) == 2 and duration > timedelta(hours=2) else None  # noqa: PLR2004 - of two units
 
 
 WEEKDAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
@@ -127,7 +127,7 @@ def _hours(hours: list[int]) -> str:
 
 
 def _descriptor(fields: Fields, hours: str) -> str:
-    from cron_descriptor import Options, get_description  # noqa: PLC0415 -- only needed to describe
+    from cron_descriptor import Options, get_description  # noqa: PLC0415 - only needed to describe
 
     options = Options()
     options.use_24hour_time_format = True
@@ -155,7 +155,7 @@ def _ranges(ordered: list[int]) -> list[str]:
             runs[-1].append(number)
         else:
             runs.append([number])
-    return [text for run in runs for text in (map(str, run) if len(run) < 3 else (f"{run[0]}-{run[-1]}",))]  # noqa: PLR2004
+    return [text for run in runs for text in (map(str, run) if len(run) < 3 else (f"{run[0]}-{run[-1]}",))]  # noqa: PLR2004 - a range pays from three on
 
 
 def _days(days: Days) -> str:
@@ -190,7 +190,7 @@ def _weekdays(days: Days) -> str:
         return ""
     order = [day for day in _MONDAY_FIRST if day in days.dow]
     places = [_MONDAY_FIRST.index(day) for day in order]
-    if len(order) >= 3 and places == list(range(places[0], places[-1] + 1)):  # noqa: PLR2004
+    if len(order) >= 3 and places == list(range(places[0], places[-1] + 1)):  # noqa: PLR2004 - a range pays from three on
         plain = [f"{WEEKDAYS[order[0]]} to {WEEKDAYS[order[-1]]}"]
     else:
         plain = [WEEKDAYS[day] for day in order]

@@ -26,6 +26,12 @@ def layers(schedule: Schedule) -> Iterator[Schedule]:
         yield schedule
 
 
+def innermost(schedule: Schedule) -> Schedule:
+    """Return what is left when all that wraps it is taken away: the schedule itself if nothing does."""
+    *_, found = layers(schedule)
+    return found
+
+
 def zone_of(schedule: Schedule) -> str | None:
     """Return the name of the zone that the schedule has of its own, ``None`` until it is resolved."""
     found = getattr(schedule, "timezone", None)

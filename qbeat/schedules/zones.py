@@ -88,7 +88,7 @@ class Zone:
         i = bisect_right(starts, instant) - 1
         local = instant + offsets[i]
         floor = floors[i]
-        return local if local > floor else floor  # noqa: FURB136 -- a call costs more than the rest
+        return local if local > floor else floor  # noqa: FURB136 - a call costs more than the rest
 
     def first_instant(self, wall: int) -> int:
         """Return the first instant at which the local clock shows this wall or a later one."""
@@ -99,7 +99,7 @@ class Zone:
         while i < last:
             found = wall - offsets[i - 1]
             if found < starts[i]:
-                return found if found > starts[i - 1] else starts[i - 1]  # noqa: FURB136 -- as above
+                return found if found > starts[i - 1] else starts[i - 1]  # noqa: FURB136 - as above
             i += 1
         found = wall - offsets[-1]
         return max(found, starts[-1])

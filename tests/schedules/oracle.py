@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from qbeat.schedules.search import Days, Fields
 
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- a wall has no zone
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall has no zone
 MINUTE_US = 60_000_000
 DAY_MINUTES = 1440
 
@@ -70,7 +70,7 @@ def matches(fields: Fields, wall: int) -> bool:
     )
 
 
-def fire_times(  # noqa: PLR0917 -- as plain as the rule
+def fire_times(  # noqa: PLR0917 - as plain as the rule
     fields: Fields, zone: str, begin: int, end: int, fold: str = "once", gap: str = "fire"
 ) -> list[int]:
     """Return the fire times in ``[begin, end)`` by the rule, everything in minutes since the epoch."""

@@ -90,7 +90,7 @@ def known_or_refused(text: str, start: datetime) -> Recurrence:
     try:
         return Recurrence(parts_of(text), wall_of(start))
     except ScheduleError:
-        assume(False)  # noqa: FBT003 -- Hypothesis' own signature
+        assume(False)  # noqa: FBT003 - Hypothesis' own signature
         raise
 
 

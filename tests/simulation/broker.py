@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from qbeat.beat.clock import Clock
 from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
 from qbeat.beat.publishing.fused import Fusion
+from qbeat.beat.publishing.plain import Answer
 from qbeat.schedules.base import SECOND
 from qbeat.store.records import Firing, Message
 from tests.simulation.ledger import Arrival, Ledger
@@ -17,7 +19,6 @@ from tests.simulation.plan import Way
 from tests.simulation.world import Process, World
 
 KNOCK_EVERY: Final = SECOND // 5
-Answer = tuple[Verdict, str | None]
 
 
 class Broker:
@@ -126,7 +127,7 @@ class SimulatedPublisher(Publisher):
                 self._queues[uid].append(job)
             else:
                 self._queues[uid] = deque([job])
-                self._process.spawn(lambda uid=uid: self._work_off(uid))  # type: ignore[misc]
+                self._process.spawn(partial(self._work_off, uid))
         if jobs:
             self._process.sleep(0)
 

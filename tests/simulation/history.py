@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Final
 from unittest.mock import patch
@@ -89,6 +90,8 @@ def _narrowed(plan: Plan) -> Iterator[None]:
 
 
 class History:
+    """One history: the world, and the replicas that are started, stopped and killed in it."""
+
     def __init__(self, seed: int, *, trace: bool) -> None:
         random = Random(seed)
         self.plan = plan = draw_plan(random)
@@ -112,7 +115,7 @@ class History:
         for event in plan.events:
             if event.at > plan.length:
                 continue
-            world.after(event.at, lambda event=event: self._happen(event))  # type: ignore[misc]
+            world.after(event.at, partial(self._happen, event))
         for second in range(1, plan.length // SECOND + 1):
             world.after(second * SECOND, self._restart_some)
         world.run(plan.start + plan.length)

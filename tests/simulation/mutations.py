@@ -19,6 +19,7 @@ from qbeat.beat.dispatcher import Dispatcher
 from qbeat.beat.entries import Entry
 from qbeat.beat.holding import Holder
 from qbeat.beat.publishing.base import Job, Result, Verdict
+from qbeat.beat.publishing.plain import Answer
 from qbeat.beat.registry import Registry
 from qbeat.beat.replicas import Shares
 from qbeat.beat.scheduler import Scheduler
@@ -27,7 +28,7 @@ from qbeat.store import memory, memory_outbox
 from qbeat.store.base import StoreUnavailable
 from qbeat.store.memory import MemoryStore
 from qbeat.store.records import Claim, EntryRecord, Firing, Release, Settlement, Won
-from tests.simulation.broker import Answer, Broker, SimulatedPublisher
+from tests.simulation.broker import Broker, SimulatedPublisher
 from tests.simulation.history import run_history
 
 MAX_SEEDS: Final = 2_000

@@ -17,6 +17,7 @@ from qbeat.schedules.jitter import Jitter
 from tests.simulation.world import Weather
 
 Kind = Literal["chaos", "calm", "kill", "stop"]
+Ending = Literal["kill", "stop"]
 Way = Literal["plain", "marked", "fused"]
 """How messages reach the broker: at least once, exactly once by marks, or pushed by the claim itself."""
 Entries = Mapping[str, Entry]
@@ -75,13 +76,13 @@ def draw_plan(random: Random) -> Plan:
 # --- calm histories
 
 
-def _draw_calm(random: Random, kind: Kind, start: int, zone: str) -> Plan:
+def _draw_calm(random: Random, kind: Literal["calm"] | Ending, start: int, zone: str) -> Plan:
     machines = 2 if kind == "calm" else random.randint(2, 3)
     length = 12 * SECOND
     entries = _draw_entries(random, zone, count=random.randint(6, 10))
     events = [Event(random.randrange(0, SECOND), "start", machine) for machine in range(machines)]
     if kind != "calm":
-        events.append(Event(random.randrange(5 * SECOND, 7 * SECOND), kind, random.randrange(machines)))  # type: ignore[arg-type]
+        events.append(Event(random.randrange(5 * SECOND, 7 * SECOND), kind, random.randrange(machines)))
     return Plan(
         kind=kind,
         start=start,
@@ -131,12 +132,13 @@ def _draw_chaos(random: Random, start: int, zone: str) -> Plan:
 def _draw_deploys(random: Random, machines: int, length: int, generations: int) -> list[Event]:
     """Draw rolling deploys: machine after machine ends and starts again with another declaration."""
     events: list[Event] = []
+    endings: tuple[Ending, ...] = ("stop", "stop", "kill")
     for _ in range(random.choice((0, 0, 1, 1, 2))):
         at = random.randrange(SECOND, length)
         generation = random.randrange(generations)
         for machine in random.sample(range(machines), machines):
-            how = random.choice(("stop", "stop", "kill"))
-            events.append(Event(at, how, machine))  # type: ignore[arg-type]
+            how = random.choice(endings)
+            events.append(Event(at, how, machine))
             events.append(Event(at + random.randrange(1, 2 * SECOND), "start", machine, generation))
             at += random.choice((0, SECOND // 2, 2 * SECOND))
     return events

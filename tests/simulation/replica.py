@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Final
 
-from qbeat.beat.entries import Entry, generation_of
+from qbeat.beat.entries import generation_of
 from qbeat.beat.scheduler import Scheduler
 from qbeat.beat.store_time import StoreTime
 from qbeat.beat.timings import Timings
@@ -95,7 +95,7 @@ class Replica:
             world.tell(self.name, "cannot tell the store that it leaves")
 
 
-def _record(name: str, machine: Machine, entries: dict[str, Entry] | Entries, now: int) -> ReplicaRecord:
+def _record(name: str, machine: Machine, entries: Entries, now: int) -> ReplicaRecord:
     return ReplicaRecord(
         id=name,
         host=f"machine-{machine.number}",

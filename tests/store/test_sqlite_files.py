@@ -221,7 +221,7 @@ def held_by_a_writer(path: Path) -> Iterator[sqlite3.Connection]:
 def test_a_store_that_others_never_let_into_wal_mode_is_unavailable(full: Path) -> None:
     dialect = sqlite.Sqlite(full, None, create=True)
     with held_by_a_writer(full), pytest.raises(StoreUnavailable, match="locked by another process"):
-        dialect.settle_in()
+        dialect.finish_opening()
     dialect.engine.dispose()
 
 
@@ -230,7 +230,7 @@ def test_a_store_is_put_into_wal_mode_once_others_let_it(full: Path) -> None:
     with held_by_a_writer(full) as other:
         letting_go = threading.Timer(0.3, other.rollback)
         letting_go.start()
-        dialect.settle_in()
+        dialect.finish_opening()
         letting_go.join()
     dialect.engine.dispose()
     with closing(sqlite3.connect(full)) as other:

@@ -81,7 +81,7 @@ _watching: bool = False
 
 
 @contextmanager
-def watch(silently: Callable[[Celery], bool] = lambda app: True) -> Iterator[None]:  # noqa: ARG005
+def watch(silently: Callable[[Celery], bool] = lambda app: True) -> Iterator[None]:  # noqa: ARG005 - any app
     """Note declarations while this runs; a watch within a watch changes nothing.
 
     Celery's warning that a declaration is lost stays away from apps for which ``silently`` answers that it is

@@ -72,10 +72,10 @@ def _search(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and not _is_part_of(error.name, module):
             raise _failure(f"-A {name} cannot be imported", error) from error
-        if ":" in name and _importable(module):
+        if ":" in name and _is_imported(module):
             raise AppError(_no_such_attribute(name)) from error
         parent, _, part = module.rpartition(".")
-        if _importable(parent):
+        if _is_imported(parent):
             apps = _describe(_apps_in(sys.modules[parent]), parent)
             raise AppError(f"{parent} has no part {part!r} for -A {name}; {apps}") from error
         raise AppError(
@@ -83,7 +83,7 @@ def _search(name: str) -> Any:
             f"or name that folder with --workdir"
         ) from error
     except AttributeError as error:
-        if _importable(module):
+        if _is_imported(module):
             raise AppError(_no_such_attribute(name)) from error
         raise _failure(f"-A {name} cannot be imported", error) from error
     except QbeatError:
@@ -96,7 +96,7 @@ def _is_part_of(missing: str, module: str) -> bool:
     return missing == module or module.startswith(f"{missing}.") or missing.startswith(f"{module}:")
 
 
-def _importable(module: str) -> bool:
+def _is_imported(module: str) -> bool:
     return module in sys.modules
 
 
@@ -121,7 +121,7 @@ def _apps_in(module: ModuleType) -> dict[str, Celery]:
     return {key: value for key, value in vars(module).items() if isinstance(value, Celery)}
 
 
-def _describe(apps: Iterable[str], name: str = "") -> str:
+def _describe(apps: Iterable[str], name: str) -> str:
     module = name.partition(":")[0]
     names = [f"{module}:{key}" if module else key for key in apps]
     if not names:

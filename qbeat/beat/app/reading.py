@@ -162,9 +162,9 @@ def _task_name(declared: Mapping[str, Any]) -> str:
 def _canvas(task: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
     if task not in canvas.KINDS:
         return None
-    if not kwargs.get("tasks"):
-        raise TypeError(f"it is an empty {task.removeprefix('celery.')}; give it tasks to run")
     kind = task.removeprefix("celery.")
+    if not kwargs.get("tasks"):
+        raise TypeError(f"it is an empty {kind}; give it tasks to run")
     return {
         "task": task,
         "args": args,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from qbeat.beat.health.doctor import Finding
 
-_MARKS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
+_MARKS: Final = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
 
 
 @click.command("doctor")

@@ -30,7 +30,7 @@ def ending_on_sigterm() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what signals hand over
     # No SystemExit: a bare ``except`` in the app, a finalizer or a thread of the app's could hold it up.
     with suppress(RuntimeError, OSError, ValueError):  # it may be in use where the signal came, or closed
         sys.stdout.flush()

@@ -36,10 +36,10 @@ class QbeatGroup(click.Group):
     Without a command, ``run`` is meant; its ``key=value`` arguments are settings of the app.
     """
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"qbeat.beat.cli.{'list_' if cmd_name == 'list' else cmd_name}")

@@ -18,7 +18,7 @@ def command(store: str | None, with_retired: bool, as_json: bool, **options: Any
     """List the entries with their last and next fire times, the next one first."""
     from qbeat.beat.cli.output import print_json, print_table
     from qbeat.beat.instants import iso_or_none
-    from qbeat.beat.views import entry_object
+    from qbeat.beat.views import describe, entry_object
 
     with tool_store(store, **options) as opened:
         records = [record for record in opened.entries() if with_retired or record.retired_at is None]
@@ -32,7 +32,7 @@ def command(store: str | None, with_retired: bool, as_json: bool, **options: Any
             (
                 record.name,
                 record.task,
-                entry_object(record)["schedule"],
+                describe(record),
                 "retired" if record.retired_at else iso_or_none(record.next_fire_time) or "",
                 iso_or_none(record.last_fire_time) or "",
                 str(record.total_run_count),

@@ -43,7 +43,7 @@ _FIELD: Final = re.compile(
 )
 @json_option
 @click.argument("what", required=False, metavar="[ENTRY | EXPRESSION]")
-def command(  # noqa: PLR0917
+def command(  # noqa: PLR0917 - click passes all of them by name
     store: str | None,
     count: int,
     timezone: str | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
     from qbeat.store.base import Store
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def app_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,7 +64,7 @@ def tool_store(store: str | None, app: str | None, **options: Any) -> Store:
     return open_store(store or "qbeat.db", create=False)
 
 
-def _change_directory(context: click.Context, parameter: click.Parameter, value: str | None) -> None:  # noqa: ARG001
+def _change_directory(context: click.Context, parameter: click.Parameter, value: str | None) -> None:  # noqa: ARG001 - click's signature
     if value:
         try:
             os.chdir(value)

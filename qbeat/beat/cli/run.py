@@ -70,7 +70,7 @@ from qbeat.beat.cli.options import LOG_LEVELS, app_options, load, store_option
 @click.option("-C", "--no-color", is_flag=True, envvar="NO_COLOR", help="No colors.")
 @click.option("-q", "--quiet", is_flag=True, help="No banner.")
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
-def command(  # noqa: PLR0917
+def command(  # noqa: PLR0917 - click passes all of them by name
     settings: tuple[str, ...],
     store: str | None,
     loglevel: str,

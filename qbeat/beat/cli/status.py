@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def command(store: str | None, probe: bool, health: str | None, as_json: bool, **options: Any) -> int:
     """Show replicas and their shares, what waits in the outbox, what is overdue, and what fires next.
 
-    Exits 1 when something is wrong, 69 when the store cannot be reached, 78 when it cannot be used. --probe is quick: it asks the health
-    port if one is named, else the store that -s or QBEAT_STORE names.
+    Exits 1 when something is wrong, 69 when the store cannot be reached, 78 when it cannot be used. --probe is
+    quick: it asks the health port if one is named, else the store that -s or QBEAT_STORE names.
     """
     if probe:
         return _probe(store, health, as_json=as_json)

@@ -30,7 +30,7 @@ def command(ctx: click.Context) -> None:
     sys.stderr.flush()
     # A fresh process: Celery's worker may have to patch modules before any is imported. -P keeps the folder
     # that it starts in off the path: a file celery.py there must not be taken for Celery.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "celery", *arguments])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "celery", *arguments])  # noqa: S606 - no shell is wanted
 
 
 def celery_arguments(arguments: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from qbeat.beat.demo.children import Child, ChildError, start_qbeat, start_worke
 from qbeat.beat.demo.journal import Event, Reader, Ready
 from qbeat.beat.demo.telling import Teller, in_words
 from qbeat.beat.demo.verdict import Verdict, all_executed, is_complete, judge, planned_fires
+from qbeat.beat.errors import FAILED, INTERRUPTED, OK, USAGE
 from qbeat.schedules.base import SECOND
 from qbeat.schedules.codec import from_data
 from qbeat.store.base import Store, StoreError
@@ -44,17 +45,17 @@ def run_demo(seconds: float | None, as_json: bool, folder: Path | None) -> int:
     """
     if folder is not None and folder.exists() and any(folder.iterdir()):
         click.echo(f"{folder} is not empty; give a folder that is new or empty", err=True)
-        return 2
+        return USAGE
     with _workplace(folder) as place, _stop_signals() as stop, _Demo(place, stop, quiet=as_json) as demo:
         try:
             verdict = demo.run(seconds)
         except (ChildError, StoreError) as error:
             click.echo(f"The demo failed: {error}", err=True)
-            return 1
+            return FAILED
         except KeyboardInterrupt:
-            return 130
+            return INTERRUPTED
     click.echo(json.dumps(verdict.as_json()) if as_json else in_words(verdict, kept=folder))
-    return 0 if verdict.ok else 1
+    return OK if verdict.ok else FAILED
 
 
 class _Demo:

@@ -49,7 +49,7 @@ class Channel(virtual.Channel):
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)
-        self._root = _root_of(connection.client.transport_options)
+        _root_of(connection.client.transport_options)  # to miss it here, and not with the first message
         self._names: dict[str, deque[str]] = {}
         self._unacknowledged_queues: set[str] = set()
         self._recovery_at = 0.0
@@ -57,12 +57,7 @@ class Channel(virtual.Channel):
     @property
     def folder(self) -> MessageFolder:
         """The queues, as this process sees them."""
-        folder = self.connection.client.transport_options.get("folder")
-        if not folder:
-            raise ChannelError(
-                'name the folder of the queues: broker_transport_options = {"folder": "/a/path"}'
-            )
-        return open_folder(Path(folder))
+        return open_folder(_root_of(self.connection.client.transport_options))
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> None:
         self._expect_acknowledgement(queue, not no_ack)

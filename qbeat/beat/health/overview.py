@@ -61,9 +61,9 @@ class Overview:
         return (self.now - (self.overdue[0].due_at or self.now)) / SECOND if self.overdue else 0.0
 
 
-def survey(store: Store, timings: Timings | None = None) -> Overview:
+def survey(store: Store) -> Overview:
     """Look into ``store``; raises ``StoreUnavailable`` as the store does."""
-    timings = timings or Timings()
+    timings = Timings()
     before, wall = time.perf_counter(), time.time()
     now = store.now()
     latency = time.perf_counter() - before

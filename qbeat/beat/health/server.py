@@ -92,12 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
         logger.debug(format, *args)
 
     def _answer(self, *, with_body: bool) -> None:
-        page = self.server.pages.get(self.path.partition("?")[0])
-        if page is None:
-            known = ", ".join(self.server.pages)
-            status, kind, text = HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", f"There are {known}.\n"
-        else:
-            status, kind, text = page()  # type: ignore[assignment]
+        page = self.server.pages.get(self.path.partition("?")[0], self._not_found)
+        status, kind, text = page()
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -106,6 +102,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if with_body:
             self.wfile.write(body)
+
+    def _not_found(self) -> Page:
+        known = ", ".join(self.server.pages)
+        return HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", f"There are {known}.\n"
 
 
 def verdict(problems: list[str], **facts: Any) -> Page:

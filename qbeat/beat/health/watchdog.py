@@ -49,8 +49,6 @@ class Look:
     """Live replicas."""
     clock_offset: float
     """Seconds by which this machine's clock is ahead of the store's."""
-    latency: float
-    """Seconds that the store took to tell its time."""
 
 
 class Watchdog:
@@ -155,7 +153,6 @@ class Watchdog:
             backlog=store.unsettled(),
             replicas=len(live),
             clock_offset=wall + latency / 2 - now / SECOND,
-            latency=latency,
         )
         self.store_trouble = None
         self._follow(overdue, now)

@@ -121,8 +121,8 @@ def view_of(entry: Entry, app: Celery) -> PluginEntry:
 def _without_policies(entry: Entry) -> Schedule:
     """Return the schedule without what the policies have wrapped around it."""
     policies = entry.policies
-    bounded = (policies.start, policies.end, policies.max_runs) != (None, None, None)
-    wrapped = bounded + (policies.exclude is not None)
+    is_bounded = (policies.start, policies.end, policies.max_runs) != (None, None, None)
+    wrapped = [is_bounded, policies.exclude is not None].count(True)
     return list(layers(entry.schedule))[wrapped]
 
 

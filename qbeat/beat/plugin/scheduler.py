@@ -13,12 +13,12 @@ from typing import Any, ClassVar, Final
 from billiard import current_process
 from celery import Celery, beat, signals
 
-from qbeat.beat import entries as engine
 from qbeat.beat.app.declarations import call_late_hooks
 from qbeat.beat.app.reading import read_entries, read_entry
 from qbeat.beat.broker_url import broker_of
 from qbeat.beat.closed_files import keep_parents_from_reuse, keep_usual_from_reuse
 from qbeat.beat.echoes import drop_echoes
+from qbeat.beat.entries import Entry as EngineEntry
 from qbeat.beat.plugin.deferral import DeferredSignals
 from qbeat.beat.plugin.ending import in_one_sentence, is_detached, is_embedded, is_for_beat_alone
 from qbeat.beat.plugin.engine import Engine
@@ -31,7 +31,7 @@ from qbeat.beat.settings import read_settings
 
 logger = logging.getLogger("qbeat.plugin")
 
-_Known = tuple[tuple[Any, ...], engine.Entry]
+_Known = tuple[tuple[Any, ...], EngineEntry]
 """What an entry of the schedule said, and what the engine was told of it."""
 
 MAX_INTERVAL: Final = 1.0
@@ -139,9 +139,8 @@ class QbeatScheduler(PlainScheduler):
             self._release_connection()
             code, self._exit_code = self._exit_code, None
         if code is not None:
-            raise SystemExit(
-                code
-            )  # what ``tick`` raises, Celery takes for a wish to stop, and forgets the code
+            # What ``tick`` raises, Celery takes for a wish to stop, and forgets the code.
+            raise SystemExit(code)
 
     def sync(self) -> None:
         """Do nothing: what has fired is in the store already."""
@@ -235,7 +234,7 @@ class QbeatScheduler(PlainScheduler):
             del self.data[name]
         self.data.update(views)
 
-    def _read_schedule(self) -> list[engine.Entry]:
+    def _read_schedule(self) -> list[EngineEntry]:
         """Return the entries of the schedule; one that cannot be is logged, and does not fire."""
         known: dict[str, _Known] = {}
         for name, shown in dict(self.data).items():

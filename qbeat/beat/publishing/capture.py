@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
-STEPS = {"lpush": "L", "pexpire": "E", "publish": "P"}
+STEPS: Final = {"lpush": "L", "pexpire": "E", "publish": "P"}
 """A letter for each command that Kombu sends a message with."""
 
 
@@ -27,10 +27,10 @@ class Capture:
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self._put = channel._put  # noqa: SLF001 - the transport's own last step has no public name
-        self._put_fanout = channel._put_fanout  # noqa: SLF001
+        self._put_fanout = channel._put_fanout  # noqa: SLF001 - likewise
         self._commands: list[Command] = []
-        channel._put = self._keep  # noqa: SLF001
-        channel._put_fanout = self._keep_fanout  # noqa: SLF001
+        channel._put = self._keep  # noqa: SLF001 - likewise
+        channel._put_fanout = self._keep_fanout  # noqa: SLF001 - likewise
 
     def take(self) -> list[Command]:
         """Return what was held back since the last call, what cannot be taken back from the broker at the end."""

@@ -68,7 +68,7 @@ class Way:
         if any(signal.receivers for signal in _SIGNALS) or "send_task" in vars(app):
             return False
         conf = app.conf
-        if conf.task_send_sent_event or conf.task_always_eager or conf.task_protocol != 2:  # noqa: PLR2004
+        if conf.task_send_sent_event or conf.task_always_eager or conf.task_protocol != 2:  # noqa: PLR2004 - protocol 2
             return False
         return _routes_by_name(app) and self._trusts(_on_the_way(app))
 
@@ -120,7 +120,7 @@ def _on_the_way(app: Celery) -> tuple[Any, ...]:
         celery.app.amqp.saferepr if celery.app.amqp.saferepr is saferepr else None,
         producer.publish,
         producer._prepare,  # noqa: SLF001 - tracers patch what they like
-        producer._publish,  # noqa: SLF001
+        producer._publish,  # noqa: SLF001 - likewise
         encoding and encoding.encoder,
     )
 

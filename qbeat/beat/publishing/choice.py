@@ -44,9 +44,9 @@ def _sender_maker(app: Celery, scheduler: PlainScheduler) -> Callable[[], PlainS
 
 def _confirmed_sender_maker(app: Celery, scheduler: PlainScheduler) -> Callable[[], PlainSender]:
     # Here, for a start on another broker would import all of this in vain.
-    from qbeat.beat.publishing.blockage import Blockage  # noqa: PLC0415
-    from qbeat.beat.publishing.confirmed import CHANNEL, ConfirmedSender  # noqa: PLC0415
-    from qbeat.beat.publishing.frame_templates import FrameTemplates  # noqa: PLC0415
+    from qbeat.beat.publishing.blockage import Blockage  # noqa: PLC0415 - as said above
+    from qbeat.beat.publishing.confirmed import CHANNEL, ConfirmedSender  # noqa: PLC0415 - as said above
+    from qbeat.beat.publishing.frame_templates import FrameTemplates  # noqa: PLC0415 - as said above
 
     blockage, frames = Blockage(), FrameTemplates(app, CHANNEL)
     return lambda: ConfirmedSender(app, scheduler, blockage, frames)

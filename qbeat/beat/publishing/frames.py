@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from struct import Struct
 from typing import Any, Final
@@ -146,14 +146,7 @@ def _marked(publication: Publication) -> Publication:
         "application_headers": headers,
         "correlation_id": _MARKS["id"],
     }
-    marked = Message(_MARKS["body"], **properties)
-    return Publication(
-        marked,
-        publication.exchange,
-        publication.routing_key,
-        publication.mandatory,
-        publication.immediate,
-    )
+    return replace(publication, message=Message(_MARKS["body"], **properties))
 
 
 def _only(data: bytes, text: bytes) -> int:

@@ -73,7 +73,7 @@ class PlainScheduler(Scheduler):
         entry: FiringEntry,
         producer: Any = None,
         advance: bool = False,  # noqa: ARG002 - Celery's signature
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002 - likewise
     ) -> Any:
         """Send the entry; its error is kept in ``entry.error``, because ``apply_entry`` would swallow it."""
         try:

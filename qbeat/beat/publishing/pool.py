@@ -28,6 +28,7 @@ REST: Final = 0.002
 """Seconds between two such goes: the loop has to come to its turn, too."""
 MIN_BACKOFF: Final = 0.2
 MAX_BACKOFF: Final = 5.0
+"""Seconds between two tries: the shortest first, doubled after each that fails, up to the longest."""
 
 
 class PooledPublisher(Publisher):

@@ -42,5 +42,5 @@ class RecordingPublisher(Publisher):
         results, self._results = self._results, []
         return results
 
-    def close(self, timeout: float) -> list[Result]:  # noqa: ARG002
+    def close(self, timeout: float) -> list[Result]:  # noqa: ARG002 - the contract of every publisher
         return self.collect()

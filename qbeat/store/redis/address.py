@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -165,7 +165,7 @@ def _path(parts: list[SplitResult]) -> str:
     return _first_of(unquote(part.path).strip("/") for part in parts) or ""
 
 
-def _first_of(values: Any) -> str | None:
+def _first_of(values: Iterable[str]) -> str | None:
     return next((value for value in values if value), None)
 
 

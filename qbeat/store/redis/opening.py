@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from qbeat.store.base import StoreUnusable
@@ -26,13 +25,6 @@ of two versions live side by side during a deploy.
 """
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Nature:
-    """What has to be known of a Redis that serves as a store."""
-
-    is_clustered: bool = False
 
 
 def prepare(server: Server, keys: Sequence[str], *, create: bool) -> None:
@@ -65,13 +57,13 @@ def migrate(
         server.run(steps[number], keys, [number])
 
 
-def examine(server: Server) -> Nature:
-    """Look at the Redis itself: refuse one that is too old, warn of one that forgets, meet its cluster."""
+def examine(server: Server) -> bool:
+    """Refuse a Redis that is too old, warn of one that forgets; return whether it is part of a cluster."""
     info = _info_of(server)
     _check_version(server.url, str(info.get("redis_version", "")))
     _warn_of_eviction(server.url, info)
     has_to_ask = server.is_one_of_several or bool(info.get("cluster_enabled", 1))
-    return Nature(is_clustered=has_to_ask and _meets_cluster(server, info))
+    return has_to_ask and _meets_cluster(server, info)
 
 
 def _meets_cluster(server: Server, info: Mapping[str, Any]) -> bool:

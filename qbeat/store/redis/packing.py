@@ -37,7 +37,7 @@ def pack_task(task_id: str) -> bytes:
         except ValueError:
             packed = b""
         # 16 bytes only if there were no other dashes; hexadecimal digits in capitals would come back small.
-        if len(packed) == 16 and task_id == task_id.lower():  # noqa: PLR2004
+        if len(packed) == 16 and task_id == task_id.lower():  # noqa: PLR2004 - the bytes of a UUID
             return b"U" + packed
     return b"T" + task_id.encode()
 

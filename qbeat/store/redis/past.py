@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from qbeat.store.records import AUTO, HistoryRecord
+from qbeat.store.records import AUTO, HistoryRecord, Outcome
 from qbeat.store.redis.packing import NONE, unpack_task
 
-_OUTCOMES: Final[tuple[Literal["claimed", "published", "skipped", "failed"], ...]] = (
-    "claimed",
-    "published",
-    "skipped",
-    "failed",
-)
+_OUTCOMES: Final[tuple[Outcome, ...]] = ("claimed", "published", "skipped", "failed")
 _OUTCOME: Final = 3
 _RUN, _WITH_PUBLISHED_AT, _PUBLISHED_WHEN_CLAIMED, _WITH_LANE, _WITH_REASON = 4, 8, 16, 32, 64
 

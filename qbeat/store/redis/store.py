@@ -54,7 +54,7 @@ class RedisStore(Store):
         self._keys = keys_of(address.prefix)
         self._key = {name_of(key): key for key in self._keys}
         self._history = History(self)
-        self._nature = examine(self._server)
+        self._is_clustered = examine(self._server)
         prepare(self._server, self._keys, create=create)
 
     @classmethod
@@ -77,7 +77,7 @@ class RedisStore(Store):
         return int(seconds) * 1_000_000 + int(microseconds)
 
     def pushes_to(self, broker_url: str) -> bool:
-        if not is_redis(broker_url) or self._nature.is_clustered:
+        if not is_redis(broker_url) or self._is_clustered:
             return False
         try:
             return self._address.is_same_database(parse_address(broker_url))
@@ -223,7 +223,7 @@ class RedisStore(Store):
 
     def _begin(self, verb: str, *arguments: Argument) -> Callable[[], Any]:
         """Send a script that writes; the function returned waits for its answer."""
-        if self._nature.is_clustered:  # where the answer may be that the keys are elsewhere
+        if self._is_clustered:  # where the answer may be that the keys are elsewhere
             answer = self._write(verb, *arguments)
             return lambda: answer
         finish = self._server.begin(script(verb), self._keys, (self._time(), VERSION, *arguments))

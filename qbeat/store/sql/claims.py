@@ -65,10 +65,10 @@ class Claims:
         self._build_writes(dialect)
 
     def claim(self, connection: Connection, claims: Sequence[Claim], replica: str) -> list[Won]:
-        """Decide the claims and write what they come to; the list is empty if there is no entry to be had."""
+        """Decide the claims, write what they come to and return how each ended."""
         standings = self._standings(connection, claims, replica)
         if not standings:
-            return []
+            return [Won.LOST] * len(claims)
         now = self._dialect.now(connection)
         writes = _Writes()
         results = [_decide(claim, standings.get(claim.uid), writes, now) for claim in claims]

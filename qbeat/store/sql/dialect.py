@@ -51,11 +51,11 @@ class Dialect(ABC):
     def insert_missing(self, table: Table) -> Insert:
         """Return an insert that leaves rows alone whose key is there already."""
 
-    @abstractmethod
     def delete_batch(
         self, table: Table, batch: FromClause, keys: Collection[str], *conditions: ColumnElement[bool]
     ) -> Delete:
         """Return a delete of the rows whose ``keys`` are in ``batch``, where ``conditions`` hold for it."""
+        return table.delete().where(*(table.c[key] == batch.c[key] for key in keys), *conditions)
 
     @abstractmethod
     def now(self, connection: Connection) -> int:
@@ -76,7 +76,7 @@ class Dialect(ABC):
     def mark(self, connection: Connection, version: int) -> None:  # noqa: B027 - most have nothing to mark
         """Mark a store whose tables were made or migrated, within that transaction."""
 
-    def settle_in(self) -> None:  # noqa: B027 - most have nothing to set
+    def finish_opening(self) -> None:  # noqa: B027 - most have nothing to set
         """Set what can only be set once the tables are there."""
 
     def batch_first(self, rows: Select[Any], *tables: Table) -> Select[Any]:  # noqa: ARG002 - for MySQL

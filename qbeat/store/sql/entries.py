@@ -88,7 +88,7 @@ class Entries:
     def remove(self, connection: Connection, names: Collection[str]) -> int:
         number = self._next_change(connection)
         wanted = json.dumps([[name] for name in {*names}])
-        found = connection.execute(self._removable, {"wanted": wanted}).all()
+        found = connection.execute(self._brief, {"wanted": wanted}).all()
         if found:
             ids = json.dumps([[row.id] for row in found])
             self._outbox.supersede(connection, json.dumps([[row.uid] for row in found]))
@@ -137,7 +137,6 @@ class Entries:
         )
         self._brief = brief.where(entry.c.name.in_(select(by_name.c.name))).with_for_update(of=progress)
         self._known_uids = select(entry.c.uid).where(entry.c.uid.in_(select(by_uid.c.uid)))
-        self._removable = self._brief
         self._build_create(dialect)
         self._build_change(dialect)
         self._build_remove(dialect)

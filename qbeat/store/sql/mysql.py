@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
@@ -91,11 +91,6 @@ class Mysql(ServerDialect):
         # IGNORE would ignore much more than a key that is there.
         key = next(iter(table.primary_key))
         return insert(table).on_duplicate_key_update({key.name: key})
-
-    def delete_batch(
-        self, table: Table, batch: FromClause, keys: Collection[str], *conditions: ColumnElement[bool]
-    ) -> Delete:
-        return table.delete().where(*(table.c[key] == batch.c[key] for key in keys), *conditions)
 
     def batch_first(self, rows: Select[Any], *tables: Table) -> Select[Any]:
         # as with _Compiler

@@ -85,7 +85,7 @@ def _prepare(dialect: Dialect, *, create: bool) -> None:
         _migrate(dialect)
     with dialect.writer.begin() as connection:
         _check_writable(connection)
-    dialect.settle_in()
+    dialect.finish_opening()
 
 
 def _migrate(dialect: Dialect) -> None:

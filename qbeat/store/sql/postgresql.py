@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from typing import Any, ClassVar, Final, TypeVar
@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Final, TypeVar
 import psycopg
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Connection,
     Engine,
     Select,
@@ -27,7 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import FromClause
-from sqlalchemy.sql.dml import Delete, Insert
+from sqlalchemy.sql.dml import Insert
 from sqlalchemy.types import Text
 
 from qbeat.store.sql.dialect import Columns
@@ -77,11 +76,6 @@ class Postgresql(ServerDialect):
 
     def insert_missing(self, table: Table) -> Insert:
         return insert(table).on_conflict_do_nothing()
-
-    def delete_batch(
-        self, table: Table, batch: FromClause, keys: Collection[str], *conditions: ColumnElement[bool]
-    ) -> Delete:
-        return table.delete().where(*(table.c[key] == batch.c[key] for key in keys), *conditions)
 
     def clock_reading(self) -> Select[Any]:
         seconds = extract("epoch", func.clock_timestamp())

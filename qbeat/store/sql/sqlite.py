@@ -103,14 +103,14 @@ class Sqlite(Dialect):
             return explain(error.orig, self.path)
         return StoreUnusable(f"{self.path}: {error.orig}")
 
-    def migrating(self, connection: Connection) -> AbstractContextManager[object]:  # noqa: ARG002
+    def migrating(self, connection: Connection) -> AbstractContextManager[object]:  # noqa: ARG002 - for servers
         return nullcontext()  # a write transaction of SQLite is alone already
 
     def mark(self, connection: Connection, version: int) -> None:
         connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
         connection.execute(text(f"PRAGMA user_version = {version}"))
 
-    def settle_in(self) -> None:
+    def finish_opening(self) -> None:
         """Turn WAL mode on, which the file then remembers; it cannot be done in a transaction."""
         if self._turn_wal_on() != "wal":
             _logger.warning("%s cannot use SQLite's WAL mode here; claims are slower", self.path)

@@ -109,7 +109,7 @@ class SqlStore(Store):
             self._outbox.settle(connection, settlements)
             return self._claims.claim(connection, claims, replica)
 
-        return self._write(settle_and_claim) or [Won.LOST] * len(claims)
+        return self._write(settle_and_claim)
 
     def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:
         check_length(settlements)
@@ -188,7 +188,7 @@ class SqlStore(Store):
         return self._run(self._dialect.writer, work)
 
     def _run(self, engine: Engine, work: Callable[[Connection], Result]) -> Result:
-        """Do work in a transaction, once more where it is sure that the last attempt left nothing behind."""
+        """Do work in a transaction, and again where it is sure that the last attempt left nothing behind."""
         for is_last in (*[False] * RETRIES, True):
             with self._explaining(), engine.connect() as connection:
                 try:
