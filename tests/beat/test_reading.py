@@ -49,6 +49,8 @@ def entry_source(**changes: str) -> str:
         ({"task": ""}, "its task is None; give the task's name, such as 'tasks.check_cat'"),
         ({"task": "''"}, "its task is ''; give the task's name"),
         ({"task": "5"}, "its task is 5; give the task's name"),
+        ({"task": r"'tasks.\0cat'"}, r"its task's name 'tasks.\x00cat' has a NUL or half a"),
+        ({"task": r"'tasks.\ud800cat'"}, "half a surrogate pair in it, which no store keeps; take that out"),
         ({"args": "'abc'"}, "its args is 'abc'; give a list or tuple"),
         ({"args": "5"}, "its args is 5; give a list or tuple"),
         ({"args": "{'x': 1}"}, "its args is {'x': 1}; give a list or tuple"),
@@ -113,6 +115,27 @@ def test_a_beat_schedule_that_is_no_dict_is_refused(apps: Apps) -> None:
 def test_an_entry_whose_name_is_no_text_is_refused(apps: Apps) -> None:
     with pytest.raises(DeclarationError, match=r"entry 5 \(beat_schedule\): its name is 5; give a text"):
         apps.entries("app.conf.beat_schedule = {5: {'task': 'tasks.check_cat', 'schedule': 60}}")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\0", "a\ud800b", "\udfff"])
+def test_a_name_that_no_store_keeps_is_refused(apps: Apps, name: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        apps.entries(f"app.conf.beat_schedule = {{{name!r}: {{'task': 'tasks.check_cat', 'schedule': 60}}}}")
+    assert str(caught.value) == (
+        f"entry {name!r} (beat_schedule): its name has a NUL or half a surrogate pair in it, "
+        f"which no store keeps; take that out"
+    )
+    assert caught.value.exit_code == CONFIGURATION
+
+
+@pytest.mark.parametrize("letter", ["n", "😀"])
+def test_a_name_may_be_as_long_as_the_refusal_of_a_longer_one_says(apps: Apps, letter: str) -> None:
+    def declaring(length: int) -> str:
+        return f"app.add_periodic_task(60, check_cat.s(), name={letter * length!r})"
+
+    assert list(apps.entries(declaring(500))) == [letter * 500]
+    with pytest.raises(DeclarationError, match="its name has 501 characters; give one of at most 500"):
+        apps.entries(declaring(501))
 
 
 def test_a_time_zone_of_the_app_that_does_not_exist_is_refused_once(apps: Apps) -> None:

@@ -22,11 +22,14 @@ from qbeat.beat.policies import DEFAULTS, Policies, PolicyError, read_policies
 from qbeat.beat.publishing import canvas
 from qbeat.schedules import ScheduleError
 from qbeat.schedules.base import to_us
+from qbeat.store.checks import storable
 
 logger = logging.getLogger("qbeat.app")
 
 _KEYS: Final = ("task", "schedule", "args", "kwargs", "options", "relative", "last_run_at", "total_run_count")
 _ALLOWED_KEYS: Final = frozenset({*_KEYS, "name", "app"})
+_LONGEST_NAME: Final = MAX_NAME + 100
+"""Characters, with what has been added to tell entries apart: what every store holds."""
 _HINTS: Final = {
     "enabled": "take the entry out, or pause it",
     "queue": "options such as queue belong in 'options'",
@@ -123,8 +126,16 @@ def _check_keys(declared: Mapping[str, Any]) -> None:
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name:
         raise TypeError(f"its name is {name!r}; give a text")
-    if len(name) > MAX_NAME + 100:
-        raise TypeError(f"its name has {len(name)} characters; give one of at most {MAX_NAME}")
+    if len(name) > _LONGEST_NAME:
+        raise TypeError(f"its name has {len(name)} characters; give one of at most {_LONGEST_NAME}")
+    _check_storable("its name", name)
+
+
+def _check_storable(what: str, text: str) -> None:
+    if storable(text) != text:
+        raise TypeError(
+            f"{what} has a NUL or half a surrogate pair in it, which no store keeps; take that out"
+        )
 
 
 def _options(name: str, declared: Mapping[str, Any]) -> tuple[Mapping[str, Any], Policies]:
@@ -156,6 +167,7 @@ def _task_name(declared: Mapping[str, Any]) -> str:
     name = getattr(task, "name", task)
     if not isinstance(name, str) or not name:
         raise TypeError(f"its task is {task!r}; give the task's name, such as 'tasks.check_cat'")
+    _check_storable(f"its task's name {name!r}", name)
     return name
 
 
