@@ -269,6 +269,77 @@ def test_what_a_crash_has_left_half_written_is_undone(path: Path, tmp_path: Path
         assert store.entries() == []
 
 
+# --- half copied from its log
+
+
+@pytest.fixture
+def grown(path: Path, tmp_path: Path) -> Path:
+    """A folder with a store as it was killed after it had grown: ``old`` without the log, ``log``, ``new`` with it."""
+    folder = tmp_path / "grown"
+    folder.mkdir()
+    with open_store(str(path)):
+        pass
+    shutil.copy(path, folder / "old")
+    with closing(sqlite3.connect(path)) as keeping, open_store(str(path)) as store:
+        keeping.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the last to go copies the log
+        create(store, *(entry(f"n{number}") for number in range(200)))
+        shutil.copy(f"{path}-wal", folder / "log")
+    shutil.copy(path, folder / "new")
+    path.unlink()
+    return folder
+
+
+def leave_half_copied(grown: Path, path: Path, pages: int) -> None:
+    """Leave what a kill leaves after so many pages were copied from the log to the file, or a disk that is full."""
+    copied = (grown / "new").read_bytes()[: pages * 4096]
+    path.write_bytes(copied + (grown / "old").read_bytes()[len(copied) :])
+    shutil.copy(grown / "log", f"{path}-wal")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the file alone, without its log, passes SQLite's own look at it."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
+        try:
+            return bool(connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)])
+        except sqlite3.DatabaseError:
+            return False
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("pages", [1, 5, 15, 30])
+def test_a_store_that_is_whole_only_with_its_log_is_opened(
+    grown: Path, path: Path, pages: int, create: bool
+) -> None:
+    leave_half_copied(grown, path, pages)
+    assert not is_whole(path)
+    with open_store(str(path), create=create) as store:
+        assert len(store.entries()) == 200
+    assert is_whole(path)
+
+
+def test_a_store_that_its_log_does_not_make_whole_is_said_and_left_alone(grown: Path, path: Path) -> None:
+    leave_half_copied(grown, path, 1)
+    Path(f"{path}-wal").write_bytes(b"\xa5" * 100_000)
+    file, log = path.read_bytes(), Path(f"{path}-wal").read_bytes()
+    refuses(path, "damaged: restore it from a backup")
+    assert (path.read_bytes(), Path(f"{path}-wal").read_bytes()) == (file, log)
+
+
+def test_another_programs_database_that_is_whole_only_with_its_log_is_left_alone(
+    path: Path, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.executescript("".join(f"CREATE TABLE letters{n} (text);" for n in range(200)))
+        log = (tmp_path / "other.db-wal").read_bytes()
+    path.write_bytes((tmp_path / "other.db").read_bytes()[:4096])
+    Path(f"{path}-wal").write_bytes(log)
+    assert not is_whole(path)
+    file = path.read_bytes()
+    refuses(path, "database of another program")
+    assert (path.read_bytes(), Path(f"{path}-wal").read_bytes()) == (file, log)
+
+
 # --- read-only
 
 
@@ -325,6 +396,17 @@ def test_a_file_in_a_read_only_folder_is_said_and_left_alone(shared: Path, full:
         assert "folder" in said
     with left_alone(shared):
         assert "make it and its folder readable and writable" in as_nobody(shared / "absent.db")
+
+
+@as_root
+def test_a_half_copied_file_in_a_read_only_folder_is_not_called_damaged(shared: Path, grown: Path) -> None:
+    path = shared / "store.db"
+    leave_half_copied(grown, path, 1)
+    for file in shared.iterdir():
+        file.chmod(0o666)
+    with left_alone(shared):
+        for how in ("create", "read"):
+            assert "make it and its folder readable and writable" in as_nobody(path, how)
 
 
 @as_root

@@ -119,7 +119,7 @@ def _check_present(path: Path, *, create: bool) -> None:
     if 0 < path.stat().st_size < _SMALLEST:  # SQLite would take it for an empty one, and write over it
         raise StoreUnusable(f"{path} {_NOT_A_DATABASE}")
     try:
-        application, tables = _identity(path)
+        application, tables = _identity_with_log(path)
     except sqlite3.DatabaseError as error:
         raise _why_unreadable(error, path) from error
     if application == APPLICATION_ID:
@@ -130,13 +130,27 @@ def _check_present(path: Path, *, create: bool) -> None:
         raise StoreUnusable(f"{path} is empty: start qbeat once, or name another store with -s")
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity_with_log(path: Path) -> tuple[int, int]:
+    """Return the application id and the number of tables, of the file alone or else of it and its log.
+
+    An immutable connection takes no lock and writes nothing, but does not see the log: a file into which the
+    log is being copied, or was when a kill or a full disk ended that, is whole only with it.
+    """
+    try:
+        return _identity(path, "mode=ro&immutable=1")
+    except sqlite3.DatabaseError:
+        if not _has_pages_elsewhere(path):
+            raise
+    return _identity(path, "mode=ro")
+
+
+def _identity(path: Path, mode: str) -> tuple[int, int]:
     """Return the application id and the number of tables.
 
-    An immutable connection takes no lock and writes nothing, and SQLite's own file handle, unlike
-    ``open``, does not drop the locks of this process's other connections when it is closed.
+    SQLite's own file handle, unlike ``open``, does not drop the locks of this process's other connections when
+    it is closed.
     """
-    with closing(sqlite3.connect(file_uri(path, "mode=ro&immutable=1"), uri=True)) as connection:
+    with closing(sqlite3.connect(file_uri(path, mode), uri=True)) as connection:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     return application, tables
