@@ -183,7 +183,7 @@ class Claimer:
         decision = known.get(key)
         if decision is not None:
             return decision
-        is_its_own = policies.jitter or policies.max_runs
+        most = max_runs_of(schedule)
         try:
             decision = decide(
                 schedule,
@@ -192,7 +192,7 @@ class Claimer:
                 cursor=tracked.cursor,
                 now=now,
                 upcoming=tracked.next_fire_time,
-                runs_left=runs_left(max_runs_of(schedule), tracked.runs) if policies.max_runs else None,
+                runs_left=runs_left(most, tracked.runs),
                 due_at=_due_at(tracked) if policies.jitter else None,
                 at_most=at_most,
             )
@@ -203,7 +203,7 @@ class Claimer:
             )
             self._roster.postpone(tracked, now + BROKEN_ENTRY_PAUSE)
             return None
-        if not is_its_own:
+        if most is None and not policies.jitter:
             known[key] = decision
         return decision
 

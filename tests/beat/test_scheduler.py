@@ -15,7 +15,7 @@ from qbeat.beat.firing_ids import task_id_of
 from qbeat.beat.publishing.base import Verdict
 from qbeat.beat.scheduler import BATCH
 from qbeat.beat.timings import Timings
-from qbeat.schedules import Crontab, Interval
+from qbeat.schedules import Bounded, Crontab, Interval
 from qbeat.schedules.base import SECOND, to_us
 from qbeat.schedules.jitter import Jitter, jitter_us
 from tests.beat.world import START, World, entry, flaky, seconds
@@ -133,6 +133,12 @@ def test_an_entry_fires_as_often_as_it_may_and_a_restart_gives_it_no_more(world:
     world.run(60)
     assert seconds(world.broker.fire_times("a")) == [10, 20, 30]
     assert world.record("a").next_fire_time is None
+
+
+def test_bounds_that_a_schedule_brings_along_hold_as_those_of_the_entry(world: World) -> None:
+    world.start(entry("a", Bounded(Interval(10), max_runs=2)))
+    world.run(60)
+    assert seconds(world.broker.fire_times("a")) == [10, 20]
 
 
 def test_a_catch_up_on_everything_fires_no_more_than_is_left(world: World) -> None:
