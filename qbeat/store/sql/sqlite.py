@@ -43,6 +43,9 @@ BUSY_TIMEOUT: Final = 5.0
 WRITES: Final = "qbeat_writes"
 """The execution option of a connection whose transaction takes the write lock at its start."""
 
+_MOVED: Final = (
+    "was moved, replaced or deleted while in use: see that the right file is there, and start again"
+)
 _PAUSE: Final = 0.01
 """Seconds between two tries where SQLite does not wait by itself."""
 _CACHE_KIB: Final = 64 * 1024
@@ -55,7 +58,9 @@ class Sqlite(Dialect):
 
     def __init__(self, path: Path, clock: Callable[[], int] | None, *, create: bool) -> None:
         check_file(path, create=create)
-        self.path = path
+        self.path = path  # as its user writes it
+        self._file = path.absolute()  # where it stays, wherever the app may change its folder to
+        self._opened: tuple[int, ...] = ()
         self._clock = clock or _system_clock
         self._mode = "mode=rwc" if create else "mode=rw"
         self.engine = self._make_engine()
@@ -138,12 +143,14 @@ class Sqlite(Dialect):
             max_overflow=4,
             pool_reset_on_return=None,
         )
-        event.listen(engine, "begin", _begin)
+        event.listen(engine, "begin", self._begin)
         return engine
 
     def _connect(self) -> sqlite3.Connection:
+        if self._opened:
+            self._check_place()
         connection = sqlite3.connect(
-            file_uri(self.path, self._mode),
+            file_uri(self._file, "mode=rw" if self._opened else self._mode),
             uri=True,
             timeout=BUSY_TIMEOUT,
             isolation_level=None,
@@ -151,7 +158,26 @@ class Sqlite(Dialect):
         )
         for pragma in PRAGMAS:
             connection.execute(pragma)
+        self._opened = self._opened or _identity(self._file)
         return connection
+
+    def _begin(self, connection: Connection) -> None:
+        """Begin what the driver leaves to us; a write takes its lock first, so that it never has to give up."""
+        self._check_place()
+        options: dict[str, Any] = dict(connection.get_execution_options())
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITES) else "BEGIN")
+
+    def _check_place(self) -> None:
+        """Raise ``StoreUnusable`` where others find another file than the one that is open here, or none.
+
+        SQLite would go on with a file that nobody else sees any more, and every replica would fire by itself.
+        """
+        try:
+            found = _identity(self._file)
+        except OSError:
+            return  # who may no longer look, as after a change of user, may still use what is open
+        if not found or found != self._opened:
+            raise StoreUnusable(f"{self.path} {_MOVED}")
 
 
 PRAGMAS: Final = (
@@ -170,7 +196,10 @@ def _system_clock() -> int:
     return time.time_ns() // 1_000
 
 
-def _begin(connection: Connection) -> None:
-    """Begin what the driver leaves to us; a write takes its lock first, so that it never has to give up."""
-    options: dict[str, Any] = dict(connection.get_execution_options())
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITES) else "BEGIN")
+def _identity(file: Path) -> tuple[int, ...]:
+    """Return what tells a file from every other, as long as it is open; nothing if it is not there."""
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return found.st_dev, found.st_ino
