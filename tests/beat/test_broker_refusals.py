@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from redis import exceptions
 
+from qbeat.beat.clock import SystemClock
 from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler
 from qbeat.beat.publishing.refusals import is_refusal
@@ -18,7 +20,7 @@ from qbeat.schedules import Interval
 from tests.beat.confirmed import publisher_on, results_of, verdicts
 from tests.beat.declaring import app_with
 from tests.beat.wire import job, lists
-from tests.servers import RedisServer
+from tests.servers import RedisServer, eventually, free_port
 
 
 def firing(name: str, number: int = 0, **options: Any) -> Job:
@@ -84,7 +86,7 @@ def test_a_redis_that_is_a_replica_now_is_left(start_redis: Callable[..., RedisS
     with closing(sender_on(one.url)) as sender:
         assert verdicts(sender.send([firing("one")])) == [Verdict.PUBLISHED]
         one.client.execute_command("REPLICAOF", "127.0.0.1", other.port)
-        assert verdicts(sender.send([firing("one", 1)])) == [Verdict.UNCERTAIN]
+        assert verdicts(sender.send([firing("one", 1)])) == [Verdict.UNSENT]
         assert not sender.is_connected
         one.client.execute_command("REPLICAOF", "NO", "ONE")
         one.client.delete("celery")  # what its new master had, or had not, copied to it
@@ -99,9 +101,87 @@ def test_a_redis_without_memory_is_waited_for(start_redis: Callable[..., RedisSe
         assert verdicts(sender.send([firing("one")])) == [Verdict.PUBLISHED]
         server.client.config_set("maxmemory", "1")
         jobs = [firing("one", 1), firing("slow", countdown=60), firing("new", queue="low")]
-        assert verdicts(sender.send(jobs)) == [Verdict.UNCERTAIN] * 3
+        # The third fails on Kombu's side, where its queue is bound.
+        assert verdicts(sender.send(jobs)) == [Verdict.UNSENT, Verdict.UNSENT, Verdict.UNCERTAIN]
         server.client.config_set("maxmemory", "0")
         assert verdicts(sender.send(jobs)) == [Verdict.PUBLISHED] * 3
+
+
+def refuse(server: RedisServer, state: str, *, start: bool) -> None:
+    """Bring a Redis into a state in which it takes no writes, or out of it."""
+    if state == "full":
+        server.client.config_set("maxmemory", "1" if start else "0")
+    elif state == "without replicas":
+        server.client.config_set("min-replicas-to-write", "1" if start else "0")
+    else:
+        nobody = ("127.0.0.1", free_port())
+        server.client.execute_command("REPLICAOF", *(nobody if start else ("NO", "ONE")))
+
+
+STATES = ("full", "without replicas", "a replica")
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_redis_that_takes_no_writes_is_away_until_one_works(
+    start_redis: Callable[..., RedisServer], state: str
+) -> None:
+    server = start_redis()
+    server.start()
+    with publisher_on(app_with(server.url)) as publisher:
+        assert [result.verdict for result in results_of(publisher, [firing("one")])] == [Verdict.PUBLISHED]
+        refuse(server, state, start=True)
+        [result] = results_of(publisher, [firing("one", 1)])
+        assert result.verdict is Verdict.UNSENT
+        asked = connections(server)
+        eventually(lambda: publisher.ready or connections(server) >= asked + 3)
+        assert not publisher.ready
+        refuse(server, state, start=False)
+        eventually(lambda: publisher.ready, within=15)
+        assert [result.verdict for result in results_of(publisher, [firing("one", 1)])] == [Verdict.PUBLISHED]
+    assert [len(messages) for messages in lists(server.client).values()] == [2]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_redis_that_takes_no_writes_at_the_start_is_waited_for(
+    start_redis: Callable[..., RedisServer], state: str
+) -> None:
+    server = start_redis()
+    server.start()
+    refuse(server, state, start=True)
+    app, clock = app_with(server.url), SystemClock()
+    publisher = publisher_for(app, clock, clock.now)
+    publisher.start()
+    try:
+        eventually(lambda: publisher.ready or connections(server) >= 3)
+        assert not publisher.ready
+        refuse(server, state, start=False)
+        eventually(lambda: publisher.ready, within=15)
+    finally:
+        publisher.close(5)
+        clock.close()
+
+
+def test_a_redis_that_cannot_bind_a_queue_is_away(start_redis: Callable[..., RedisServer]) -> None:
+    server = start_redis()
+    server.start()
+    with publisher_on(app_with(server.url)) as publisher:
+        refuse(server, "full", start=True)
+        results_of(publisher, [firing("new", queue="low")])
+        assert not publisher.ready
+
+
+def test_to_ask_a_redis_whether_it_takes_writes_leaves_nothing_there(
+    redis_url: str, redis_server: RedisServer
+) -> None:
+    with closing(sender_on(redis_url)) as sender:
+        sender.check()
+        assert redis_server.client.keys() == []
+
+
+def connections(server: RedisServer) -> int:
+    """How many connections a Redis has had: each new look at it makes one."""
+    info: dict[str, Any] = server.client.info("stats")
+    return int(info["total_connections_received"])
 
 
 @pytest.mark.parametrize(

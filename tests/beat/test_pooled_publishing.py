@@ -16,7 +16,7 @@ from qbeat.beat.clock import SystemClock
 from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
 from qbeat.beat.publishing.choice import publisher_for
-from qbeat.beat.publishing.plain import PlainScheduler, PlainSender
+from qbeat.beat.publishing.plain import Answer, PlainScheduler, PlainSender
 from qbeat.beat.publishing.pool import PooledPublisher
 from qbeat.schedules import Interval
 from tests.beat.wire import job, lists
@@ -164,6 +164,43 @@ class RefusingSender(PlainSender):
 
     def get_ready(self, entries: Sequence[tuple[Entry, str]]) -> bool:
         raise ConnectionError(f"no answer about {len(entries)} entries")
+
+
+def test_a_broker_that_comes_back_and_takes_nothing_is_asked_with_growing_pauses(redis_url: str) -> None:
+    def promising(app: Celery, clock: SystemClock) -> Publisher:
+        return PooledPublisher(lambda: PromisingSender(app, PlainScheduler(app)), clock, clock.now)
+
+    pauses = Pauses()
+    with publishers(promising) as make:
+        publisher = make(redis_url)
+        assert isinstance(publisher, PooledPublisher)
+        publisher._stop_knocking = pauses
+        collected = Collected(publisher)
+        for number in range(4):
+            publisher.submit([firing(entry("a", 1), number)])
+            collected.more(1)
+            eventually(lambda: publisher.ready)
+    assert collected.of("a") == [Verdict.UNSENT] * 4
+    assert pauses.asked == [0.2, 0.4, 0.8, 1.6]
+
+
+class PromisingSender(PlainSender):
+    """Finds a broker that is well, until it is given something."""
+
+    def send(self, jobs: Sequence[Job]) -> Sequence[Answer]:
+        return [(Verdict.UNSENT, "too much")] * len(jobs)
+
+
+class Pauses(threading.Event):
+    """Keeps what pauses were asked for, and makes none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.asked.append(timeout)
+        return self.is_set()
 
 
 def test_it_knows_what_it_holds(make_publisher: MakePublisher, redis_url: str) -> None:

@@ -19,7 +19,7 @@ from qbeat.beat.entries import Entry
 from qbeat.beat.publishing.base import Job, Verdict
 from qbeat.beat.publishing.capture import STEPS, Capture, Command
 from qbeat.beat.publishing.plain import Answer, PlainScheduler, PlainSender, explain
-from qbeat.beat.publishing.refusals import is_refusal, speaks_of_state
+from qbeat.beat.publishing.refusals import is_refusal, speaks_of_state, tells_state
 from qbeat.beat.publishing.templates import Templates, instant
 from qbeat.store.records import AUTO, Firing, Message
 
@@ -27,6 +27,7 @@ MARKS: Final = "qbeat:marks"
 """The hash of marks, in the broker's database."""
 
 _SCRIPT: Final = files(__package__).joinpath("push_marked.lua").read_text("utf-8")
+_TRY: Final = files(__package__).joinpath("try_write.lua").read_text("utf-8")
 _PUSH: Final = STEPS["lpush"]
 
 
@@ -61,6 +62,7 @@ class MarkedSender(PlainSender):
         self._templates = Templates(app) if templates is None else templates
         self._capture: Capture | None = None
         self._push: Any = None
+        self._try: Any = None
 
     def connect(self) -> None:
         if self.is_connected:
@@ -70,7 +72,12 @@ class MarkedSender(PlainSender):
         self._capture = Capture(channel)
         # A client of its own on the channel's connections: Kombu's would put its key prefix before the marks.
         client = redis.Redis(connection_pool=channel.pool)
-        self._push = client.register_script(_SCRIPT)
+        self._push, self._try = client.register_script(_SCRIPT), client.register_script(_TRY)
+
+    def check(self) -> None:
+        """Try a write: a Redis that is full, or a replica now, answers readers as if it were well."""
+        self.connect()
+        self._try(keys=[MARKS])
 
     def render(self, job: Job) -> Sequence[Message]:
         """Return the messages that Kombu would have pushed for a job; nothing is sent.
@@ -150,9 +157,11 @@ class MarkedSender(PlainSender):
         except (redis.RedisError, OSError) as error:
             # A Redis that refuses all may be a master no longer: the next try looks for the one that is.
             self.close()
-            return [(Verdict.UNCERTAIN, explain(error))] * len(rendered)
+            # In such a state the first write of a script is refused, or none.
+            verdict = Verdict.UNSENT if tells_state(error) else Verdict.UNCERTAIN
+            return [(verdict, explain(error))] * len(rendered)
         answers = [_answer(result) for result in results]
-        if any(verdict is Verdict.UNCERTAIN for verdict, _ in answers):
+        if any(verdict is Verdict.UNSENT for verdict, _ in answers):
             self.close()
         return answers
 
@@ -162,7 +171,7 @@ def _answer(result: int | bytes) -> Answer:
     if isinstance(result, int):
         return Verdict.PUBLISHED, None
     refusal = result.decode(errors="replace")
-    verdict = Verdict.UNCERTAIN if speaks_of_state(refusal) else Verdict.FAILED
+    verdict = Verdict.UNSENT if speaks_of_state(refusal) else Verdict.FAILED
     return verdict, f"Redis: {refusal}"
 
 

@@ -132,6 +132,10 @@ class PlainSender:
                 raise
             self._connection = connection
 
+    def check(self) -> None:
+        """Raise what is in the way if the broker cannot be reached, or takes no messages now."""
+        self.connect()
+
     def close(self) -> None:
         """Let go of the connection, whatever state it is in."""
         connection, self._connection, self._producer = self._connection, None, None

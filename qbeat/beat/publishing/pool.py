@@ -65,6 +65,8 @@ class PooledPublisher(Publisher):
         self._closing = False
         self._knocker: threading.Thread | None = None
         self._stop_knocking = threading.Event()
+        self._pause = 0.0
+        """Seconds before the broker is asked again; none once it has taken something."""
         self._exactly_once = make_sender().exactly_once
 
     def start(self) -> None:
@@ -160,7 +162,9 @@ class PooledPublisher(Publisher):
         """Keep a result, and let the entry's next firing have its turn, or come back if this one failed."""
         self._results.append(result)
         uid = result.job.firing.uid
-        if result.verdict is not Verdict.PUBLISHED:
+        if result.verdict is Verdict.PUBLISHED:
+            self._pause = 0.0
+        else:
             self._give_back(uid)
         self._turns.done(uid)
 
@@ -255,25 +259,26 @@ class PooledPublisher(Publisher):
         return answers
 
     def _broker_trouble(self, answers: Iterable[Answer | None], sender: PlainSender) -> str | None:
-        """Return why the broker is thought to be away; after a broken connection it is asked once more."""
+        """Return why the broker is thought to be away; where nobody knows what it has, it is asked once more."""
         tried = [answer for answer in answers if answer is not None]
         for verdict, error in tried:
             if verdict is Verdict.UNSENT:
                 return error or "no connection"
         if any(verdict is Verdict.UNCERTAIN for verdict, _ in tried):
             try:
-                sender.connect()
+                sender.check()
             except Exception as reason:  # noqa: BLE001 - each transport has its own errors
                 sender.close()
                 return explain(reason)
         return None
 
     def _knock(self) -> None:
-        backoff, complained = MIN_BACKOFF, False
-        while not self._stop_knocking.is_set():
+        complained = False
+        while not self._stop_knocking.wait(self._pause):
+            self._pause = min(max(2 * self._pause, MIN_BACKOFF), MAX_BACKOFF)
             sender = self._make_sender()
             try:
-                sender.connect()
+                sender.check()
             except Exception as error:  # noqa: BLE001 - each transport has its own errors
                 sender.close()
                 if not complained:
@@ -281,8 +286,6 @@ class PooledPublisher(Publisher):
                         "No answer from the broker (%s); trying again until it is there.", explain(error)
                     )
                     complained = True
-                self._stop_knocking.wait(backoff)
-                backoff = min(2 * backoff, MAX_BACKOFF)
             else:
                 self._broker_is_there(sender, log=complained)
                 return

@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  the hash of marks: entry and lane -> fire time of the last published firing
 -- ARGV     for each firing: field, fire time, a letter for each command, then key and value of each command
--- Returns  for each firing 1 if it was sent, 0 if it had been before, or the text of Redis' refusal
+-- Returns  for each firing 1 if it was sent, 0 if it had been before, or the text of Redis' refusal;
+--          an error, with nothing sent, if Redis takes no writes now
 --
 -- The mark comes first: a Redis that takes no writes refuses it, and nothing has been sent. A refusal by one
 -- queue leaves the firing as if it had not been tried, and lets the others go on. What is published to
@@ -32,7 +33,8 @@ while at <= #ARGV do
   at = at + 3
   local mark = redis.call('HGET', marks, field) or '-1'
   if tonumber(fire_time) > tonumber(mark) then
-    redis.call('HSET', marks, field, fire_time)
+    local answer = redis.pcall('HSET', marks, field, fire_time)
+    if type(answer) == 'table' and answer.err then return answer end
     local result = send(steps, at)
     if result ~= 1 then redis.call('HSET', marks, field, mark) end
     results[#results + 1] = result

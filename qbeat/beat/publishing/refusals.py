@@ -47,11 +47,18 @@ def is_refusal(error: BaseException) -> bool:
     """Whether Redis is well, and refuses what this one message needs: a permission, a key of another type."""
     # Kombu 5.7 raises its own error in place of redis-py's.
     cause = error if isinstance(error, exceptions.ResponseError) else error.__cause__
-    if not isinstance(cause, exceptions.ResponseError) or isinstance(cause, _STATE_ERRORS):
-        return False
-    return not speaks_of_state(str(cause).rpartition(_BEFORE_WORD)[2])
+    return isinstance(cause, exceptions.ResponseError) and not tells_state(cause)
+
+
+def tells_state(error: BaseException) -> bool:
+    """Whether an error of redis-py is the refusal of a Redis whose state is in the way, of whatever it is asked."""
+    if isinstance(error, _STATE_ERRORS):
+        return True
+    text = str(error).rpartition(_BEFORE_WORD)[2]
+    return isinstance(error, exceptions.ResponseError) and speaks_of_state(text)
 
 
 def speaks_of_state(refusal: str) -> bool:
     """Whether the text of a refusal speaks of the state that Redis is in."""
-    return refusal.partition(" ")[0] in _STATES
+    # Scripts on a Redis before 7 are told the word with a dash before it.
+    return refusal.lstrip("-").partition(" ")[0] in _STATES
