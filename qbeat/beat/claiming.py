@@ -32,8 +32,16 @@ BROKEN_ENTRY_PAUSE: Final = 60 * SECOND
 """How long an entry whose schedule raises is left alone."""
 MAX_FIRINGS: Final = 1_000
 """Firings claimed in one step, as far as each entry's first leaves room: entries that catch up have many."""
+DECIDE_WITHIN: Final = 0.05
+"""Seconds after which a batch is claimed as far as it is decided: after a downtime some schedules think for long."""
 QUEUED_PAUSE: Final = 1 * SECOND
 """How long an entry that catches up waits if its firings queue in the outbox behind an unsettled one."""
+LONGEST_PAUSE: Final = 64 * SECOND
+"""How long at most an entry waits whose claims all queue; from claim to claim the pause doubles."""
+PATIENCE: Final = 10
+"""Claims of an entry in a row that may queue before it has to wait: it fires faster than it can be published."""
+LINE_PAUSE: Final = SECOND // 20
+"""How long an entry waits of which as many firings are being published as may be."""
 LOCKED_PAUSE: Final = SECOND // 5
 """How long an entry is left alone that nobody has moved, though the claim was lost: somebody else's lock is on it."""
 
@@ -76,6 +84,8 @@ class Claimer:
         self._time = time
         self._fusion = fusion
         self._observer = observer
+        self._queued: dict[str, int] = {}
+        """How many claims in a row have queued, of entries whose last one has."""
 
     @property
     def publishes(self) -> bool:
@@ -125,8 +135,17 @@ class Claimer:
         known: _Known = {}
         due = [*due]
         at_most = max(1, min(MAX_FIRINGS, self._dispatcher.room) // max(1, len(due)))
-        wished = ((tracked, self._wish(tracked, now, at_most, known)) for tracked in due)
-        return [(tracked, claim) for tracked, claim in wished if claim is not None]
+        until = self._clock.monotonic() + DECIDE_WITHIN
+        wishes = []
+        for place, tracked in enumerate(due):
+            if place and self._clock.monotonic() >= until:
+                for later in due[place:]:
+                    self._roster.put_back(later)
+                break
+            claim = self._wish(tracked, now, at_most, known)
+            if claim is not None:
+                wishes.append((tracked, claim))
+        return wishes
 
     def _begin(self, wishes: list[tuple[Tracked, Claim]], *, alone: bool) -> _Begun:
         started = self._clock.monotonic()
@@ -141,6 +160,9 @@ class Claimer:
             self._fusion.close()
 
     def _wish(self, tracked: Tracked, now: int, at_most: int, known: _Known) -> Claim | None:
+        if self._dispatcher.has_long_line(tracked.uid):
+            self._roster.postpone(tracked, now + LINE_PAUSE)
+            return None
         decision = self._decide(tracked, now, at_most, known)
         if decision is None:
             return None
@@ -226,6 +248,7 @@ class Claimer:
             if claim.skips:
                 skipped += [(tracked.entry, skip) for skip in claim.skips]
             if won is Won.YES:
+                self._queued.pop(tracked.uid, None)
                 firings += self._to_publish(tracked, claim)
             else:
                 self._dispatcher.check_outbox_now()
@@ -244,9 +267,13 @@ class Claimer:
                 self._roster.postpone(tracked, until)
 
     def _let_queue(self, tracked: Tracked) -> None:
-        """Keep an entry that catches up from filling the outbox with what cannot go out yet."""
+        """Keep an entry from filling the outbox with what cannot go out yet."""
+        count = self._queued[tracked.uid] = self._queued.get(tracked.uid, 0) + 1
         now = self._time.now()
-        if tracked.due_at is not None and tracked.due_at <= now:
+        if count > PATIENCE:
+            pause = QUEUED_PAUSE << min(count - PATIENCE - 1, 10)
+            self._roster.postpone(tracked, now + min(pause, LONGEST_PAUSE))
+        elif tracked.due_at is not None and tracked.due_at <= now:
             self._roster.postpone(tracked, now + QUEUED_PAUSE)
 
     def _to_publish(self, tracked: Tracked, claim: Claim) -> list[tuple[Firing, Entry]]:

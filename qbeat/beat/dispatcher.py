@@ -25,6 +25,8 @@ logger = logging.getLogger("qbeat")
 
 MAX_IN_FLIGHT: Final = 1_000
 """Firings being published at a time; more are left unclaimed, for other replicas to take."""
+MAX_IN_LINE: Final = 50
+"""Firings of one entry being published at a time: one that is slow to publish must leave room for the others."""
 MAX_LOOKS: Final = 10
 """Batches taken from the outbox at a time while there is nothing in them that is this replica's to publish."""
 BACKLOG_CHECK: Final = 0.05
@@ -96,6 +98,10 @@ class Dispatcher:
         """Whether a firing of this entry is being published: what bypasses the publisher would overtake it."""
         return uid in self._publishing
 
+    def has_long_line(self, uid: str) -> bool:
+        """Whether as many firings of this entry are being published as may be."""
+        return self._publishing[uid] >= MAX_IN_LINE
+
     def collect(self) -> None:
         """Take in what became of the firings that are being published.
 
@@ -134,10 +140,8 @@ class Dispatcher:
         elif foreign and not ours:
             # Those who can publish it look more often.
             self._next_outbox_check = monotonic + self._timings.live_within
-        self.publish(
-            [(firing, entry) for firing in ours if (entry := self._publishable(firing)) is not None],
-            monotonic,
-        )
+        ready = ((firing, entry) for firing in ours if (entry := self._publishable(firing)) is not None)
+        self.publish(self._in_line(ready), monotonic)
 
     def settlements_to_claim_with(self) -> list[Settlement]:
         """Return settlements that the next claim can write on its way; tell ``claimed_with`` when it has."""
@@ -154,8 +158,8 @@ class Dispatcher:
         """Settle if nothing is under way, or if something has waited long enough for a claim to go with."""
         if self._unsettled_since is None:
             return
-        waited = self._clock.monotonic() - self._unsettled_since
-        if self._publisher.in_flight == 0 or waited >= self._timings.settle_within:
+        waited_enough = self._clock.monotonic() >= self._unsettled_since + self._timings.settle_within
+        if self._publisher.in_flight == 0 or waited_enough:
             self.settle()
 
     def settle(self) -> None:
@@ -235,6 +239,19 @@ class Dispatcher:
                 firing.task_id,
             )
         return tracked.entry
+
+    def _in_line(self, ready: Iterable[tuple[Firing, Entry]]) -> list[tuple[Firing, Entry]]:
+        """Return what goes out now; what would make the line of its entry too long goes back, behind that line."""
+        lines = Counter(self._publishing)
+        found = []
+        for firing, entry in ready:
+            if lines[firing.uid] < MAX_IN_LINE:
+                lines[firing.uid] += 1
+                found.append((firing, entry))
+            else:
+                slot = firing.uid, firing.fire_time, firing.lane
+                self._note(Release(*slot, firing.attempt, not_before=0, uncertain=firing.uncertain))
+        return found
 
     def _is_foreign(self, firing: Firing) -> bool:
         """Whether this replica does not have the definition of the firing's entry."""

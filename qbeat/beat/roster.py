@@ -114,6 +114,10 @@ class Roster:
         # Whether it is in the share was found out when it was read, and again when the shares changed.
         self._timeline.place(tracked.uid, due_at if tracked.fresh else None)
 
+    def put_back(self, tracked: Tracked) -> None:
+        """Put a due entry that was taken off the timeline, and not moved, where it was."""
+        self._timeline.place(tracked.uid, tracked.due_at if tracked.fresh else None)
+
     def postpone(self, tracked: Tracked, until: int) -> None:
         """Look at an entry again at ``until``, and do not let a sweep find it before."""
         self._postponed[tracked.uid] = until

@@ -24,7 +24,7 @@ EARLIEST: Final = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 LATEST: Final = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
 """The first and the last instant that a ``datetime`` in UTC can show, in the years 1 and 9999. Nothing fires beyond."""
 
-COUNT_LIMIT: Final = 10_000
+COUNT_LIMIT: Final = 1_000
 """Beyond so many fire times a span says how many only where arithmetic can tell."""
 
 

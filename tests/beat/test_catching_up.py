@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from qbeat.beat.claiming import SKIPS_TOLD
+from qbeat.schedules import Interval, Schedule
 from tests.beat.world import World, entry, seconds
 
 
@@ -85,3 +86,36 @@ def test_a_window_says_how_late_is_too_late(world: World) -> None:
     world.start(entry("a", 60, catch_up="all", catch_up_window=window))
     world.run(1)
     assert world.told("a") == [(60, "missed"), (240, "published"), (300, "published")]
+
+
+class Ponderous(Schedule):
+    """Takes a while for each answer."""
+
+    def __init__(self, world: World, every: float) -> None:
+        self._clock = world.clock
+        self._quick = Interval(every)
+
+    def next_us(self, after: int, anchor: int = 0) -> int | None:
+        self._clock.advance(0.002)
+        return self._quick.next_us(after, anchor)
+
+    def describe(self) -> str:
+        return f"{self._quick.describe()}, after some thought"
+
+    def to_data(self) -> dict[str, object]:
+        return {"kind": "custom", "text": self.describe()}
+
+
+def test_schedules_that_think_for_long_do_not_keep_a_replica_from_its_other_work(world: World) -> None:
+    entries = [entry(f"e{number}", Ponderous(world, 10 + number)) for number in range(40)]
+    world.start(*entries).load()
+    world.replicas[-1].crash()
+    world.clock.advance(3600)
+    replica = world.start(*entries)
+    replica.load()
+    before = world.clock.monotonic()
+    replica.tick()
+    assert 0 < len(world.history(None, "claimed", "published")) < len(entries)
+    assert world.clock.monotonic() - before < 3
+    world.run(100)
+    assert {record.entry for record in world.history(None, "published")} == {one.name for one in entries}

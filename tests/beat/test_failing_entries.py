@@ -70,6 +70,17 @@ def test_a_failing_entry_does_not_hold_up_the_others(world: World) -> None:
     assert not world.unaccounted(entry("bad", 5), START, world.now - SECOND)
 
 
+def test_an_entry_that_is_slow_to_publish_leaves_the_others_their_time(world: World) -> None:
+    replica = world.start(entry("slow", 0.02), entry("good", 0.5))
+    replica.publisher.slow = {"slow": 3}
+    world.run(75.2)
+    assert world.told("good") == [(k / 2, "published") for k in range(1, 151)]
+    assert len(world.history("slow", "claimed")) < 500
+    assert len(world.history("slow", "published")) > 20
+    world.run(300)
+    assert len(world.history("slow", "claimed")) < 500
+
+
 class Explosive(Schedule):
     """A schedule of somebody's own that raises once it has been asked often enough."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from qbeat.schedules import Interval, Schedule
 from qbeat.schedules.base import SECOND, to_us
 from qbeat.store.base import Store, StoreUnavailable
 from qbeat.store.memory import MemoryStore
-from qbeat.store.records import EntryRecord, HistoryRecord, ReplicaRecord
+from qbeat.store.records import EntryRecord, Firing, HistoryRecord, ReplicaRecord
 
 START = to_us(datetime(2026, 3, 27, 12, 0, 0, 250_000, tzinfo=UTC))
 MAX_TURNS = 500_000
@@ -59,6 +60,10 @@ class Publisher(RecordingPublisher):
         """Entries that fail by their own fault."""
         self.holding = False
         """Whether results are kept back, as of a broker that does not answer."""
+        self.slow: dict[str, float] = {}
+        """Entries whose firings go out one by one, and how many seconds each takes."""
+        self._lines: dict[str, deque[Job]] = {}
+        self._busy_until: dict[str, float] = {}
 
     @property
     def exactly_once(self) -> bool:
@@ -68,15 +73,43 @@ class Publisher(RecordingPublisher):
     def ready(self) -> bool:
         return self.available or self.broker.up
 
+    @property
+    def in_flight(self) -> int:
+        return super().in_flight + sum(map(len, self._lines.values()))
+
+    def holds(self, firing: Firing) -> bool:
+        waiting = self._lines.get(firing.entry, ())
+        return super().holds(firing) or any(job.firing == firing for job in waiting)
+
     def submit(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            self.verdict = self._verdict(job)
-            super().submit([job])
-            if self.verdict is Verdict.PUBLISHED:
-                self.broker.jobs.append(job)
+            if job.firing.entry in self.slow:
+                self._lines.setdefault(job.firing.entry, deque()).append(job)
+            else:
+                self._publish(job, self._verdict(job))
 
     def collect(self) -> list[Result]:
+        for name, line in self._lines.items():
+            self._work_off(name, line)
         return [] if self.holding else super().collect()
+
+    def _work_off(self, name: str, line: deque[Job]) -> None:
+        """Publish the first in line if its time is over; send back those that have waited too long, start the next."""
+        now = self._clock.monotonic()
+        if name in self._busy_until and now >= self._busy_until[name]:
+            del self._busy_until[name]
+            self._publish(line.popleft(), Verdict.PUBLISHED)
+        if name not in self._busy_until:
+            while line and line[0].start_before < now:
+                self._publish(line.popleft(), Verdict.UNSENT)
+            if line:
+                self._busy_until[name] = now + self.slow[name]
+
+    def _publish(self, job: Job, verdict: Verdict) -> None:
+        self.verdict = verdict
+        super().submit([job])
+        if verdict is Verdict.PUBLISHED:
+            self.broker.jobs.append(job)
 
     def close(self, timeout: float) -> list[Result]:
         return self.collect()
