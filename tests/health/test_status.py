@@ -7,15 +7,16 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qbeat.beat.cli.group import invoke
 from qbeat.beat.health.app_doctor import is_celery_beat
-from qbeat.beat.health.doctor import tz_databases
+from qbeat.beat.health.doctor import examine_store, tz_databases
 from qbeat.beat.health.overview import survey
 from qbeat.store import open_store
 from qbeat.store.memory import MemoryStore
@@ -199,6 +200,50 @@ def test_the_doctor_tells_of_a_broker_that_cannot_be(tmp_path: Path) -> None:
     (broker,) = (finding for finding in findings if finding["check"] == "broker")
     assert broker["level"] == "error"
     assert broker["text"].startswith("the broker cannot be: No such transport: foo;")
+
+
+@contextmanager
+def shut(folder: Path) -> Iterator[None]:
+    """Have this process not enter a folder, be its user root."""
+    folder.chmod(0)
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)  # nobody
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("command", ["list", "next", "history", "status", "status --probe"])
+def test_a_store_in_a_folder_that_may_not_be_entered_is_said(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.db"
+    arguments = [*command.split(), "-s", str(path)]
+    invoke(arguments)  # imports what it needs, which may lie in root's folder, too
+    capsys.readouterr()
+    with shut(tmp_path):
+        assert invoke(arguments) == 78
+    out, err = capsys.readouterr()
+    said = out if "probe" in command else err.removeprefix("qbeat: ")
+    assert said.startswith(f"{path} cannot be looked at (Permission denied): let this user into its folder")
+
+
+def test_the_doctor_finds_a_folder_that_may_not_be_entered(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    assert list(examine_store(str(path)))
+    with shut(tmp_path):
+        [wrong] = [each for each in examine_store(str(path)) if each.level == "error"]
+    assert wrong.text == f"{path} cannot be looked at (Permission denied)."
+    assert wrong.cure == "Let this user into its folder, or name another file with -s."
+
+
+def test_the_doctor_finds_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    found = [each for each in examine_store(str(tmp_path / "absent" / "x.db")) if each.check != "versions"]
+    assert [(each.check, each.level) for each in found] == [("store", "error")]
+    assert "absent does not exist" in found[0].text
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")

@@ -417,6 +417,18 @@ def test_a_file_that_may_not_be_read_is_said(shared: Path, full: Path) -> None:
     assert "make it and its folder readable" in as_nobody(path)
 
 
+@as_root
+@pytest.mark.parametrize("how", ["create", "read"])
+def test_a_folder_that_may_not_be_entered_is_said(shared: Path, how: str) -> None:
+    shared.chmod(0o700)
+    for path in (shared / "store.db", shared / "absent" / "store.db"):
+        assert as_nobody(path, how).startswith(f"unusable: {path} cannot be looked at (Permission denied): ")
+
+
+def test_a_name_that_is_too_long_is_said(tmp_path: Path) -> None:
+    refuses(tmp_path / ("x" * 300), r"cannot be looked at \(File name too long\): let this user")
+
+
 # --- damaged and full
 
 

@@ -24,7 +24,7 @@ CLOCK_TOLERANCE: Final = 1.0
 """Seconds by which clocks may differ before somebody should know."""
 
 _IMPERATIVES: Final = frozenset(
-    {"add", "begin", "make", "name", "pip", "restore", "start", "take", "upgrade", "use", "write"}
+    {"add", "begin", "let", "make", "name", "pip", "restore", "start", "take", "upgrade", "use", "write"}
 )
 """With one of these begins what an error of a store says that one should do."""
 
@@ -98,8 +98,14 @@ def file_permissions(url: str) -> Iterator[Finding]:
     if scheme_of(url) != "sqlite":
         return
     path = sqlite_path(url)
-    for place in (path, path.parent):
-        if place.exists() and not os.access(place, os.W_OK):
+    try:
+        places = [place for place in (path, path.parent) if place.exists()]
+    except OSError:  # which the store tells with its cure
+        return
+    if path.parent not in places:  # likewise
+        return
+    for place in places:
+        if not os.access(place, os.W_OK):
             yield Finding(
                 "permissions",
                 "error",
@@ -107,7 +113,7 @@ def file_permissions(url: str) -> Iterator[Finding]:
                 f"chown {_user()} {place}, or run doctor as the user that runs qbeat.",
             )
             return
-    if path.exists() and path.stat().st_mode & 0o002:
+    if path in places and path.stat().st_mode & 0o002:
         yield Finding("permissions", "error", f"{path} is writable for everybody.", f"chmod o-w {path}")
         return
     yield Finding("permissions", "ok", f"{path} and its folder are writable.")

@@ -82,8 +82,12 @@ def _ask_any(url: str) -> Answer:
 
 def _ask_sqlite(path: Path) -> Answer:
     """Read the one table with SQLite's own module: SQLAlchemy takes longer to import than all of this."""
-    if not path.is_file():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         return FAILED, f"there is no store at {path}"
+    except OSError as error:
+        return CONFIGURATION, f"{path} cannot be looked at ({error.strerror}): let this user into its folder"
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=TIMEOUT)) as connection:

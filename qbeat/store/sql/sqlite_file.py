@@ -30,6 +30,7 @@ def check_file(path: Path, *, create: bool) -> None:
     A look takes no lock, so a file that another process is writing may look damaged, or like another program's.
     It is refused for what was seen while nobody wrote.
     """
+    _check_reachable(path)
     for look in range(1, _LOOKS + 1):
         before = _traces(path)
         try:
@@ -40,6 +41,17 @@ def check_file(path: Path, *, create: bool) -> None:
         else:
             return
         _wait_for_writers(path)
+
+
+def _check_reachable(path: Path) -> None:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StoreUnusable(
+            f"{path} cannot be looked at ({error.strerror}): let this user into its folder, or {_ELSEWHERE}"
+        ) from error
 
 
 def _traces(path: Path) -> tuple[object, ...]:
@@ -109,10 +121,10 @@ _MEANINGS: Final[dict[str, tuple[type[StoreError], str]]] = {
 
 
 def _check_absent(path: Path, *, create: bool) -> None:
-    if not create:
-        raise StoreUnusable(f"there is no store at {path}: start qbeat once, or name it with -s")
     if not path.parent.is_dir():
         raise StoreUnusable(f"the folder {path.parent} does not exist: make it, or {_ELSEWHERE}")
+    if not create:
+        raise StoreUnusable(f"there is no store at {path}: start qbeat once, or name it with -s")
 
 
 def _check_present(path: Path, *, create: bool) -> None:
