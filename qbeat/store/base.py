@@ -30,6 +30,11 @@ from qbeat.store.records import (
 
 MAX_BATCH: Final = 1_000
 MAX_FIRINGS_PER_CLAIM: Final = 1_000
+MAX_AHEAD: Final = 60_000_000
+"""Microseconds: an instant of the outbox that lies further ahead was written before the store's clock went back.
+
+No back-off is that long, and no two clocks of machines that keep time differ by as much.
+"""
 
 
 class StoreError(Exception):
@@ -134,6 +139,10 @@ class Store(ABC):
         one too, claimed or took over more than ``stale_after`` microseconds ago by the store's clock; the
         latter are ``uncertain``. A firing is left alone while an earlier unsettled firing of its entry and
         lane stays behind.
+
+        That clock may go back. A ``not_before`` more than ``MAX_AHEAD`` ahead of it does not count, and a
+        firing that is held since an instant so far ahead is held from now on instead: its holder may be about
+        to publish it. Those count towards ``limit`` too.
         """
 
     @abstractmethod

@@ -13,7 +13,7 @@ from threading import RLock
 
 from qbeat.store.base import Store
 from qbeat.store.checks import check_changes, check_claims, check_length
-from qbeat.store.memory_outbox import Held, ended, is_elsewhere, skipped, taken, unblocked
+from qbeat.store.memory_outbox import Held, ended, hand_over, is_elsewhere, skipped, unblocked
 from qbeat.store.records import (
     AUTO,
     Change,
@@ -154,7 +154,7 @@ class MemoryStore(Store):
                 for held in unblocked(slots.values(), now, stale_after)
             ]
             free.sort(key=attrgetter("fire_time", "uid", "lane"))
-            return [taken(held, replica, now) for held in free[:limit]]
+            return hand_over(free[:limit], replica, now)
 
     def unsettled(self) -> int:
         with self._lock:

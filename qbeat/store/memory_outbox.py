@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
+from qbeat.store.base import MAX_AHEAD
 from qbeat.store.records import AUTO, Firing, HistoryRecord, Outcome, Skip
 
 
@@ -28,8 +29,12 @@ class Held:
 
     def is_free(self, now: int, stale_after: int) -> bool:
         if self.held_since is None:
-            return self.not_before <= now
-        return now - self.held_since > stale_after
+            return not now < self.not_before <= now + MAX_AHEAD
+        return now - self.held_since > stale_after or self.is_ahead(now)
+
+    def is_ahead(self, now: int) -> bool:
+        """Whether it is held since before the store's clock went back."""
+        return self.held_since is not None and self.held_since > now + MAX_AHEAD
 
     def release(self, not_before: int, error: str | None, *, uncertain: bool) -> None:
         self.held_since, self.not_before, self.error = None, not_before, error
@@ -52,7 +57,20 @@ def unblocked(slots: Iterable[Held], now: int, stale_after: int) -> Iterator[Hel
             blocked.add(held.lane)
 
 
-def taken(held: Held, replica: str, now: int) -> Firing:
+def hand_over(free: Iterable[Held], replica: str, now: int) -> list[Firing]:
+    """Give free firings to a replica; one that is held from before the clock went back is held anew instead."""
+    firings: list[Firing] = []
+    blocked: set[tuple[str, str]] = set()
+    for held in free:
+        if held.is_ahead(now):
+            held.held_since = now
+            blocked.add((held.uid, held.lane))
+        elif (held.uid, held.lane) not in blocked:
+            firings.append(_taken(held, replica, now))
+    return firings
+
+
+def _taken(held: Held, replica: str, now: int) -> Firing:
     held.uncertain |= held.held_since is not None
     held.replica, held.held_since, held.error = replica, now, None
     held.attempt += 1

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from qbeat.store.base import Store
+from qbeat.store.base import MAX_AHEAD, Store
 from qbeat.store.memory import MemoryStore
 from qbeat.store.records import (
     AUTO,
@@ -59,6 +59,10 @@ class Comparison(RuleBasedStateMachine):
     @rule(microseconds=st.integers(0, 20))
     def wait(self, microseconds: int) -> None:
         self.clock.now += microseconds
+
+    @rule(microseconds=st.integers(1, 2 * MAX_AHEAD))
+    def set_back(self, microseconds: int) -> None:
+        self.clock.now -= microseconds
 
     @rule(batch=st.lists(st.tuples(names, few), max_size=4))
     def create(self, batch: list[tuple[str, int]]) -> None:

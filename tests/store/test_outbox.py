@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qbeat.store.base import Store
+from qbeat.store.base import MAX_AHEAD, Store
 from qbeat.store.records import AUTO, Firing
 from tests.store.making import (
     SECOND,
@@ -257,6 +257,63 @@ def test_a_firing_is_taken_over_by_one_replica_only(world: World) -> None:
     one.settle([], [release("a", 10)])
     assert fire_times(take_over(one, "r2")) == [10]
     assert take_over(other, "r3") == []
+
+
+# --- a clock that goes back
+
+
+def test_a_back_off_from_before_the_clock_went_back_is_over(store: Store, clock: Clock) -> None:
+    create(store, entry("a"), entry("b"))
+    fire(store, "a", 10)
+    fire(store, "b", 20)
+    store.settle([], [release("a", 10, not_before=clock.now + 5), release("b", 20, not_before=clock.now + 6)])
+    clock.now += 5 - MAX_AHEAD
+    assert fire_times(take_over(store)) == [20]
+    clock.now -= 1
+    assert fire_times(take_over(store)) == [10]
+
+
+def test_a_holder_from_before_the_clock_went_back_has_its_time_anew(store: Store, clock: Clock) -> None:
+    create(store, entry())
+    fire(store, "a", 10, replica="r1")
+    clock.now -= 3 * 3600 * SECOND
+    assert take_over(store, "r2") == []
+    clock.now += 10
+    assert take_over(store, "r2") == []
+    clock.now += 1
+    assert [(one.attempt, one.uncertain) for one in take_over(store, "r2")] == [(2, True)]
+
+
+def test_a_clock_that_is_a_little_behind_gives_no_holder_its_time_anew(store: Store, clock: Clock) -> None:
+    create(store, entry())
+    fire(store, "a", 10, replica="r1")
+    clock.now -= MAX_AHEAD
+    assert take_over(store, "r2") == []
+    clock.now += 11
+    assert take_over(store, "r2") == []
+    clock.now += MAX_AHEAD
+    assert fire_times(take_over(store, "r2")) == [10]
+
+
+def test_a_holder_that_has_its_time_anew_can_still_settle(store: Store, clock: Clock) -> None:
+    create(store, entry())
+    fire(store, "a", 10, replica="r1")
+    clock.now -= 2 * MAX_AHEAD
+    take_over(store, "r2")
+    store.settle([settled("a", 10, attempt=1)])
+    assert [(one.outcome, one.replica, one.attempt) for one in history_of(store)] == [("published", "r1", 1)]
+
+
+def test_what_lies_behind_a_firing_whose_holder_has_its_time_anew_waits(store: Store, clock: Clock) -> None:
+    create(store, entry("a"), entry("b"))
+    fire(store, "a", 10, 20, 30, replica="r1")
+    fire(store, "b", 40, replica="r1")
+    store.settle([], [release("a", 20), release("a", 30, not_before=clock.now + 5), release("b", 40)])
+    clock.now -= 2 * MAX_AHEAD
+    assert fire_times(take_over(store, "r2")) == [40]
+    store.settle([settled("b", 40)])
+    clock.now += 11
+    assert fire_times(take_over(store, "r2")) == [10, 20, 30]
 
 
 # --- leaving

@@ -1,5 +1,7 @@
 """Firings in the outbox that go over to another replica: given back, or held by one that is silent.
 
+What is held since before the clock went back is found and locked like these, but then held from now on.
+
 A look without locks finds the lanes. What is locked then may have changed since, or be kept back by someone
 else's lock, so nothing is taken before a third look has shown that all that lies before it is locked too.
 """
@@ -27,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from qbeat.store.base import MAX_AHEAD
 from qbeat.store.records import Firing
 from qbeat.store.sql.dialect import Columns, Dialect
 from qbeat.store.sql.outbox import KEY, same_firing
@@ -52,17 +55,23 @@ class Takeovers:
 
     def take_over(self, connection: Connection, replica: str, stale_after: int, limit: int) -> list[Firing]:
         now = self._dialect.now(connection)
-        scope = {"now": now, "stale": now - stale_after, "longest": limit}
+        scope = {"now": now, "stale": now - stale_after, "ahead": now + MAX_AHEAD, "longest": limit}
         lanes = connection.execute(self._lanes, scope).all()
         if not lanes:
             return []
         batch = json.dumps([list(lane) for lane in lanes])
         locked = connection.execute(self._lock, {**scope, "lanes": batch}).all()
-        firings = self._in_order(connection, locked)
+        self._hold_anew(connection, [row for row in locked if row.ahead], now)
+        firings = self._in_order(connection, [row for row in locked if not row.ahead])
         if firings:
             taken = [[one.uid, one.lane, one.fire_time, one.attempt, int(one.uncertain)] for one in firings]
             connection.execute(self._take, {"taken": json.dumps(taken), "me": replica, "now": now})
         return firings
+
+    def _hold_anew(self, connection: Connection, ahead: Sequence[Row[Any]], now: int) -> None:
+        if ahead:
+            batch = json.dumps([[row.uid, row.lane, row.fire_time] for row in ahead])
+            connection.execute(self._anew, {"ahead_of_clock": batch, "now": now})
 
     def _in_order(self, connection: Connection, locked: Sequence[Row[Any]]) -> list[Firing]:
         """Return the locked firings before which none of their lane stands that is not locked here."""
@@ -98,6 +107,7 @@ class Takeovers:
                 outbox.c.task_id,
                 (outbox.c.attempt + 1).label("attempt"),
                 _uncertain_now().label("uncertain"),
+                case((_is_ahead(outbox), 1), else_=0).label("ahead"),
             )
             .join_from(lanes, outbox, and_(in_lane, outbox.c.fire_time < lanes.c.bound))
             .where(_is_free(outbox))
@@ -115,6 +125,8 @@ class Takeovers:
         )
 
     def _build_take(self, dialect: Dialect) -> None:
+        ahead = dialect.batch("ahead_of_clock", KEY)
+        self._anew = update(outbox).where(same_firing(ahead)).values(held_since=bindparam("now"))
         taken = dialect.batch("taken", {**KEY, "attempt": Integer(), "uncertain": Integer()})
         self._take = (
             update(outbox)
@@ -159,6 +171,16 @@ def _uncertain_now() -> ColumnElement[int]:
 
 def _is_free(table: FromClause) -> ColumnElement[bool]:
     """Return whether a firing may be taken over ``now``: true or false, never NULL, for it is negated too."""
-    released = and_(table.c.held_since.is_(None), table.c.not_before <= bindparam("now", type_=BigInteger()))
-    stale = and_(table.c.held_since.is_not(None), table.c.held_since < bindparam("stale", type_=BigInteger()))
-    return or_(released, stale)
+    over = or_(table.c.not_before <= _instant("now"), table.c.not_before > _instant("ahead"))
+    released = and_(table.c.held_since.is_(None), over)
+    stale = and_(table.c.held_since.is_not(None), table.c.held_since < _instant("stale"))
+    return or_(released, stale, _is_ahead(table))
+
+
+def _is_ahead(table: FromClause) -> ColumnElement[bool]:
+    """Return whether a firing is held since before the store's clock went back; never NULL."""
+    return and_(table.c.held_since.is_not(None), table.c.held_since > _instant("ahead"))
+
+
+def _instant(name: str) -> ColumnElement[int]:
+    return bindparam(name, type_=BigInteger())
