@@ -24,6 +24,7 @@ from qbeat.beat.process import check_log, lock_pidfile
 from qbeat.beat.remote_control import answering_pings
 from qbeat.beat.service import Service
 from qbeat.beat.settings import read_settings
+from qbeat.beat.standard_files import print_nothing_more
 from qbeat.schedules.tzdb import database
 from qbeat.store import open_store
 from qbeat.store.base import StoreError
@@ -61,7 +62,7 @@ def run_app(app: Celery, run: Run) -> int:
         if run.pidfile:
             lock_pidfile(run.pidfile)
         if not run.quiet and run.log_format == "text":
-            click.echo(
+            _print(
                 banner(
                     app,
                     store=store.url,
@@ -87,6 +88,15 @@ def logging_its_end() -> Iterator[None]:
     except (QbeatError, StoreError) as error:
         logger.critical("%s", error)
         raise
+
+
+def _print(text: str) -> None:
+    """Print it, or go on without: a reader that has gone, or a full disk, is no reason not to fire."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        print_nothing_more()
+        logger.warning("Nothing can be printed to standard output (%s); qbeat goes on without.", error)
 
 
 def _set_up_logging(app: Celery, run: Run, level: int) -> None:

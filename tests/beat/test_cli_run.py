@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,15 @@ import pytest
 from qbeat.beat.cli.group import invoke
 from tests.beat.apps import APP, HEADER
 from tests.servers import QbeatProcess, RedisServer, eventually, run_qbeat
+from tests.servers.beat import QBEAT
 from tests.servers.fixtures import StartQbeat
 from tests.servers.server import free_port
+
+CHANGING_FILES = """
+import os, sys
+{change}
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 FIRED = r"quick \(tasks\.add\) fired for "
 QUICK = 'app.add_periodic_task(0.5, add.s(1, 2), name="quick")\n'
@@ -149,6 +157,50 @@ def started(sender, **kwargs):
 """,
     )
     assert "beat_init True True" in firing(start_qbeat, tmp_path).output
+
+
+# --- where its words go
+
+
+def with_files(folder: Path, change: str, *arguments: str) -> QbeatProcess:
+    """A qbeat, not yet started, whose open files are first changed by some lines of Python."""
+    command: list[str | Path] = [sys.executable, "-c", CHANGING_FILES.format(change=change), QBEAT]
+    return QbeatProcess(folder, *arguments, command=command)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("ends = os.pipe(); os.close(ends[0]); os.dup2(ends[1], 1)", id="reader gone"),
+        pytest.param("os.dup2(os.open('/dev/full', os.O_WRONLY), 1)", id="disk full"),
+    ],
+)
+def test_a_banner_that_cannot_be_printed_does_not_end_it(tmp_path: Path, change: str) -> None:
+    write(tmp_path)
+    with with_files(tmp_path, change, "-A", "tasks") as qbeat:
+        qbeat.wait_for(FIRED, within=40)
+        assert qbeat.terminate() == 0
+        [said] = [line for line in qbeat.output.splitlines() if "Nothing can be printed" in line]
+        assert "WARNING" in said
+        assert "Traceback" not in qbeat.output
+        assert "Exception ignored" not in qbeat.output
+
+
+@pytest.mark.parametrize("closed", [[2], [0, 1, 2]])
+def test_standard_files_that_are_closed_are_not_given_to_the_store(tmp_path: Path, closed: list[int]) -> None:
+    write(tmp_path, QUICK + "import os\nos.write(2, b'into standard error')\n")
+    with with_files(
+        tmp_path, f"[os.close(number) for number in {closed}]", "-A", "tasks", "--pidfile", "q.pid"
+    ) as qbeat:
+        eventually(lambda: (tmp_path / "qbeat.db").exists() and history(tmp_path), within=60)
+        assert {str(Path(f"/proc/{qbeat.pid}/fd/{number}").readlink()) for number in closed} == {"/dev/null"}
+        assert qbeat.terminate() == 0
+    assert {row["outcome"] for row in history(tmp_path)} == {"published"}
+
+
+def test_an_app_that_takes_the_standard_streams_away_runs(tmp_path: Path, start_qbeat: StartQbeat) -> None:
+    write(tmp_path, QUICK + "import sys\nsys.stdout = sys.stderr = None\n")
+    assert firing(start_qbeat, tmp_path).terminate() == 0
 
 
 # --- what keeps it from running

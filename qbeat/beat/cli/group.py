@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -12,6 +11,7 @@ import click
 
 from qbeat import __version__
 from qbeat.beat.errors import CONFIGURATION, INTERRUPTED, OK, UNAVAILABLE, USAGE, QbeatError
+from qbeat.beat.standard_files import open_closed_ones, print_nothing_more
 from qbeat.store.base import StoreUnavailable, StoreUnusable
 
 COMMANDS: Final = {
@@ -63,9 +63,11 @@ class QbeatGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            # The reader of our output has gone (``qbeat history | head``); nothing must try to flush it again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError as error:
+            if ctx.invoked_subcommand == DEFAULT:
+                # It goes on without a reader, so this is another pipe; click would end without a word.
+                raise RuntimeError("a pipe broke that is not standard output") from error
+            print_nothing_more()  # the reader has gone (``qbeat history | head``)
             return OK
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -127,6 +129,7 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 def invoke(args: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    open_closed_ones()
     try:
         result: Any = cli.main(args, prog_name="qbeat", standalone_mode=False)
     except click.ClickException as error:

@@ -109,7 +109,7 @@ def command(  # noqa: PLR0917 - click passes all of them by name
             logfile=logfile,
             pidfile=pidfile,
             max_interval=max_interval,
-            color=not no_color and not logfile and sys.stderr.isatty(),
+            color=not no_color and not logfile and _is_terminal(),
             quiet=quiet,
             remote_control=remote_control,
             hostname=hostname,
@@ -129,3 +129,8 @@ def command(  # noqa: PLR0917 - click passes all of them by name
             keep_from_reuse(before)
             with logging_its_end():
                 return run_app(app, plan)
+
+
+def _is_terminal() -> bool:
+    """Whether the log goes to a terminal; an app may have taken the stream away."""
+    return sys.stderr is not None and sys.stderr.isatty()
