@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from qbeat.beat.clock import Clock
 from qbeat.beat.decide import Decision, DueAt, decide
-from qbeat.beat.dispatcher import Dispatcher, log_fired
+from qbeat.beat.dispatcher import Dispatcher
 from qbeat.beat.entries import Entry
 from qbeat.beat.firing_ids import task_id_of
+from qbeat.beat.firing_log import log_fired, log_skips
 from qbeat.beat.holding import Holder
-from qbeat.beat.instants import iso
 from qbeat.beat.observer import SILENT, Observer
 from qbeat.beat.publishing.fused import Fusion
 from qbeat.beat.roster import Roster, Tracked
@@ -26,8 +26,6 @@ from qbeat.store.records import AUTO, Claim, Firing, NewFiring, Settlement, Skip
 
 logger = logging.getLogger("qbeat")
 
-SKIPS_TOLD: Final = 20
-"""Skips in one batch of claims that get a line of their own in the log."""
 BROKEN_ENTRY_PAUSE: Final = 60 * SECOND
 """How long an entry whose schedule raises is left alone."""
 MAX_FIRINGS: Final = 1_000
@@ -254,7 +252,7 @@ class Claimer:
                 self._dispatcher.check_outbox_now()
                 self._let_queue(tracked)
         self._dispatcher.publish(firings, begun.started)
-        _log_skips(skipped)
+        log_skips(skipped)
         if lost:
             self._read_again(lost)
 
@@ -299,19 +297,3 @@ def _due_at(tracked: Tracked) -> DueAt:
 
 def _firing(tracked: Tracked, new: NewFiring) -> Firing:
     return Firing(tracked.uid, tracked.entry.name, new.fire_time, AUTO, new.task_id)
-
-
-def _log_skips(skipped: Sequence[tuple[Entry, Skip]]) -> None:
-    """Tell of skips: of the first ones each, of the others how many, for after an outage everything is late."""
-    for entry, skip in skipped[:SKIPS_TOLD]:
-        if skip.first == skip.last:
-            logger.warning("%s: the fire time %s is %s.", entry.name, iso(skip.first), skip.reason)
-        else:
-            count = "many" if skip.count is None else skip.count
-            logger.warning(
-                "%s: %s fire times from %s to %s are %s.",
-                *(entry.name, count, iso(skip.first), iso(skip.last), skip.reason),
-            )
-    if len(skipped) > SKIPS_TOLD:
-        others = len({entry.name for entry, _ in skipped[SKIPS_TOLD:]})
-        logger.warning("So it is with %d more entries; the history has each fire time.", others)

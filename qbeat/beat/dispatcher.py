@@ -9,6 +9,7 @@ from typing import Final
 
 from qbeat.beat.clock import Clock
 from qbeat.beat.entries import Entry
+from qbeat.beat.firing_log import log_result
 from qbeat.beat.holding import Holder
 from qbeat.beat.instants import iso
 from qbeat.beat.observer import SILENT, Observer
@@ -29,6 +30,8 @@ MAX_IN_LINE: Final = 50
 """Firings of one entry being published at a time: one that is slow to publish must leave room for the others."""
 MAX_LOOKS: Final = 10
 """Batches taken from the outbox at a time while there is nothing in them that is this replica's to publish."""
+FAILURES_REMEMBERED: Final = 10_000
+"""Firings of which is known how often they have failed; beyond that, they are tried a few times more."""
 BACKLOG_CHECK: Final = 0.05
 """Seconds between looks at a publisher that has work."""
 
@@ -63,6 +66,8 @@ class Dispatcher:
         """How many firings of each entry are being published."""
         self._attempts: dict[tuple[str, int, str], int] = {}
         """What the store counts for firings that were taken over while they are still being published here."""
+        self._failures: dict[tuple[str, int, str], int] = {}
+        """How often firings that are not settled have failed here by their entries' own fault."""
         self._unsettled_since: float | None = None
         self._next_outbox_check = 0.0
         self._look_after_settling = False
@@ -277,17 +282,28 @@ class Dispatcher:
             self.check_outbox_now()
 
     def _take_in(self, results: Iterable[Result]) -> None:
-        exactly_once = self._publisher.exactly_once
         for result in map(self._counted, results):
-            uid = result.job.firing.uid
-            self._forget(uid)
-            tracked = self._roster.get(uid)
-            next_due = tracked.due_at if tracked else None
-            ending = conclude(result, next_due=next_due, exactly_once=exactly_once)
+            self._forget(result.job.firing.uid)
+            ending = self._conclude(result)
             self._note(ending)
-            _log(result, final=isinstance(ending, Settlement))
+            log_result(result, final=isinstance(ending, Settlement))
             if isinstance(ending, Release) and result.verdict is not Verdict.FAILED:
                 self.check_outbox_now()
+
+    def _conclude(self, result: Result) -> Settlement | Release:
+        """Say what becomes of a firing, and remember how often it has failed until it is settled."""
+        key, failures = _key(result.job.firing), 0
+        if result.verdict is Verdict.FAILED:
+            if len(self._failures) >= FAILURES_REMEMBERED:  # others have settled what failed here at first
+                self._failures.clear()
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+        tracked = self._roster.get(result.job.firing.uid)
+        next_due = tracked.due_at if tracked else None
+        exactly_once = self._publisher.exactly_once
+        ending = conclude(result, next_due=next_due, failures=failures, exactly_once=exactly_once)
+        if self._failures and isinstance(ending, Settlement):
+            self._failures.pop(key, None)
+        return ending
 
     def _forget(self, uid: str) -> None:
         """Note that one firing of the entry is no longer being published."""
@@ -319,33 +335,3 @@ class Dispatcher:
 
 def _key(firing: Firing) -> tuple[str, int, str]:
     return firing.uid, firing.fire_time, firing.lane
-
-
-def log_fired(entry: Entry, firing: Firing, published_at: int) -> None:
-    """Write the one line that each firing gets."""
-    if not logger.isEnabledFor(logging.INFO):
-        return
-    late = (published_at - firing.fire_time) / 1_000
-    logger.info(
-        "%s (%s) fired for %s, %.0f ms late, id %s",
-        *(entry.name, entry.task, iso(firing.fire_time), late, firing.task_id),
-        extra={
-            "entry": entry.name,
-            "fire_time": iso(firing.fire_time),
-            "task_id": firing.task_id,
-            "lateness_ms": late,
-        },
-    )
-
-
-def _log(result: Result, *, final: bool) -> None:
-    firing, entry = result.job.firing, result.job.entry
-    if result.verdict is Verdict.PUBLISHED:
-        log_fired(entry, firing, result.finished_at)
-    elif result.verdict is Verdict.FAILED:
-        ending = "given up" if final else "it is tried again"
-        logger.error(
-            "%s cannot be published for %s: %s (%s)", entry.name, iso(firing.fire_time), result.error, ending
-        )
-    elif result.error is not None:
-        logger.warning("%s for %s waits in the outbox: %s", entry.name, iso(firing.fire_time), result.error)

@@ -8,14 +8,19 @@ from qbeat.beat.publishing.base import Result, Verdict
 from qbeat.schedules.base import SECOND
 from qbeat.store.records import Firing, Release, Settlement
 
-MAX_ATTEMPTS: Final = 5
-"""So often is an entry tried that fails by its own fault, with pauses of 1, 2, 4 and 8 seconds."""
+MAX_FAILURES: Final = 5
+"""So often may an entry fail by its own fault, with pauses of 1, 2, 4 and 8 seconds."""
 
 UNCERTAIN_SKIP: Final = "uncertain: it may have been published before; on_uncertain='skip' leaves it at that"
 
 
-def conclude(result: Result, *, next_due: int | None, exactly_once: bool = False) -> Settlement | Release:
+def conclude(
+    result: Result, *, next_due: int | None, failures: int = 0, exactly_once: bool = False
+) -> Settlement | Release:
     """Say what becomes of the firing of ``result``; ``next_due`` is when its entry is due next.
+
+    ``failures`` says how often it has failed by its entry's own fault: the store's count of attempts has those
+    too in which the broker was away, or a replica died.
 
     Where publishing is exactly once, an uncertain firing is simply published again.
 
@@ -27,7 +32,7 @@ def conclude(result: Result, *, next_due: int | None, exactly_once: bool = False
         # By its place, for names would double the time.
         return Settlement(firing.uid, firing.fire_time, firing.lane, "published", result.finished_at)
     if result.verdict is Verdict.FAILED:
-        return _failed(result, next_due)
+        return _failed(result, next_due, failures)
     may_skip = result.job.entry.policies.on_uncertain == "skip" and not exactly_once
     if result.verdict is Verdict.UNCERTAIN and may_skip:
         return give_up(firing)
@@ -55,10 +60,10 @@ def _pause(attempt: int) -> int:
     return min((SECOND // 5) << min(attempt - 1, 10), 5 * SECOND)
 
 
-def _failed(result: Result, next_due: int | None) -> Settlement | Release:
+def _failed(result: Result, next_due: int | None, failures: int) -> Settlement | Release:
     firing = result.job.firing
-    again_at = result.finished_at + SECOND * 2 ** (firing.attempt - 1)
-    if firing.attempt < MAX_ATTEMPTS and (next_due is None or again_at < next_due):
+    again_at = result.finished_at + SECOND * 2 ** (failures - 1)
+    if failures < MAX_FAILURES and (next_due is None or again_at < next_due):
         return Release(
             firing.uid, firing.fire_time, firing.lane, firing.attempt, not_before=again_at, error=result.error
         )

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from qbeat.beat.claiming import SKIPS_TOLD
+from qbeat.beat.firing_log import SKIPS_TOLD
 from qbeat.schedules import Interval, Schedule
 from tests.beat.world import World, entry, seconds
 

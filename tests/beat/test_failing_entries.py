@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from qbeat.beat.settling import MAX_ATTEMPTS
+from qbeat.beat.publishing.base import Verdict
+from qbeat.beat.settling import MAX_FAILURES
 from qbeat.schedules import Schedule
 from qbeat.schedules.base import SECOND
 from qbeat.schedules.jitter import Jitter
@@ -20,8 +21,18 @@ def test_an_entry_that_fails_by_itself_is_tried_again_and_then_failed(world: Wor
     replica.publisher.broken = {"bad"}
     world.run(330)
     [record] = world.history("bad")
-    assert (record.outcome, record.attempt) == ("failed", MAX_ATTEMPTS)
-    assert sum(job.firing.entry == "bad" for job in replica.publisher.jobs) == MAX_ATTEMPTS
+    assert (record.outcome, record.attempt) == ("failed", MAX_FAILURES)
+    assert sum(job.firing.entry == "bad" for job in replica.publisher.jobs) == MAX_FAILURES
+
+
+@pytest.mark.parametrize("lost", [0, 3, 7])
+def test_tries_that_the_broker_has_lost_do_not_count_as_the_entrys_failures(world: World, lost: int) -> None:
+    replica = world.start(entry("unlucky", 300))
+    world.run(299)
+    verdicts = iter([Verdict.UNSENT] * lost + [Verdict.FAILED] * (MAX_FAILURES - 1))
+    replica.publisher.judge = lambda _: next(verdicts, Verdict.PUBLISHED)
+    world.run(60)
+    assert world.told("unlucky") == [(300, "published")]
 
 
 class WatchedClaims(FlakyStore):

@@ -7,7 +7,7 @@ import pytest
 from qbeat.beat.entries import Entry
 from qbeat.beat.policies import Policies
 from qbeat.beat.publishing.base import Job, Result, Verdict
-from qbeat.beat.settling import MAX_ATTEMPTS, UNCERTAIN_SKIP, conclude, give_up
+from qbeat.beat.settling import MAX_FAILURES, UNCERTAIN_SKIP, conclude, give_up
 from qbeat.schedules import Interval
 from qbeat.schedules.base import SECOND
 from qbeat.store.records import Firing, Release, Settlement
@@ -67,19 +67,20 @@ def test_an_uncertain_firing_is_given_up_where_the_entry_says_so() -> None:
     assert settlement == Settlement("uid", 99 * SECOND, "auto", "failed", reason=UNCERTAIN_SKIP, attempt=2)
 
 
-@pytest.mark.parametrize(("attempt", "pause"), [(1, 1), (2, 2), (3, 4), (4, 8)])
-def test_a_failing_entry_is_tried_again_with_growing_pauses(attempt: int, pause: int) -> None:
-    assert conclude(result(Verdict.FAILED, attempt=attempt), next_due=None) == Release(
-        "uid", 99 * SECOND, "auto", attempt, not_before=DONE_AT + pause * SECOND, error="why"
+@pytest.mark.parametrize(("failures", "pause"), [(1, 1), (2, 2), (3, 4), (4, 8)])
+def test_a_failing_entry_is_tried_again_with_growing_pauses(failures: int, pause: int) -> None:
+    assert conclude(result(Verdict.FAILED, attempt=9), next_due=None, failures=failures) == Release(
+        "uid", 99 * SECOND, "auto", 9, not_before=DONE_AT + pause * SECOND, error="why"
     )
 
 
 def test_a_failing_entry_is_given_up_after_the_last_attempt() -> None:
-    assert conclude(result(Verdict.FAILED, attempt=MAX_ATTEMPTS), next_due=None) == Settlement(
-        "uid", 99 * SECOND, "auto", "failed", reason="why", attempt=MAX_ATTEMPTS
+    assert conclude(result(Verdict.FAILED, attempt=9), next_due=None, failures=MAX_FAILURES) == Settlement(
+        "uid", 99 * SECOND, "auto", "failed", reason="why", attempt=9
     )
 
 
 def test_a_failing_entry_is_given_up_when_the_next_fire_time_would_come_first() -> None:
-    assert isinstance(conclude(result(Verdict.FAILED), next_due=DONE_AT + SECOND), Settlement)
-    assert isinstance(conclude(result(Verdict.FAILED), next_due=DONE_AT + SECOND + 1), Release)
+    failed = result(Verdict.FAILED)
+    assert isinstance(conclude(failed, next_due=DONE_AT + SECOND, failures=1), Settlement)
+    assert isinstance(conclude(failed, next_due=DONE_AT + SECOND + 1, failures=1), Release)

@@ -62,6 +62,8 @@ class Publisher(RecordingPublisher):
         """Whether results are kept back, as of a broker that does not answer."""
         self.slow: dict[str, float] = {}
         """Entries whose firings go out one by one, and how many seconds each takes."""
+        self.judge: Callable[[Job], Verdict] = self._verdict
+        """What becomes of a job."""
         self._lines: dict[str, deque[Job]] = {}
         self._busy_until: dict[str, float] = {}
 
@@ -86,7 +88,7 @@ class Publisher(RecordingPublisher):
             if job.firing.entry in self.slow:
                 self._lines.setdefault(job.firing.entry, deque()).append(job)
             else:
-                self._publish(job, self._verdict(job))
+                self._publish(job, self.judge(job))
 
     def collect(self) -> list[Result]:
         for name, line in self._lines.items():
