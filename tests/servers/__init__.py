@@ -3,6 +3,7 @@
 from tests.servers.beat import QbeatProcess, run_qbeat
 from tests.servers.mariadb import MariadbServer
 from tests.servers.memcached import MemcachedServer
+from tests.servers.pgbouncer import PgbouncerServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import Process
 from tests.servers.proxy import TcpProxy
@@ -17,6 +18,7 @@ __all__ = [
     "CeleryWorker",
     "MariadbServer",
     "MemcachedServer",
+    "PgbouncerServer",
     "PostgresServer",
     "Process",
     "QbeatProcess",

@@ -16,6 +16,7 @@ import pytest
 from tests.servers.beat import QbeatProcess
 from tests.servers.mariadb import MariadbServer
 from tests.servers.memcached import MemcachedServer
+from tests.servers.pgbouncer import PgbouncerServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import TcpProxy
 from tests.servers.rabbitmq import RabbitMQServer
@@ -71,6 +72,14 @@ def postgres_url(postgres_server: PostgresServer) -> str:
     """An empty database of the session's PostgreSQL."""
     postgres_server.start()
     return postgres_server.database_url(postgres_server.new_database())
+
+
+@pytest.fixture
+def pgbouncer_server(postgres_server: PostgresServer) -> Iterator[PgbouncerServer]:
+    """A PgBouncer of the test's own before the session's PostgreSQL."""
+    postgres_server.start()
+    with PgbouncerServer(postgres_server.port) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

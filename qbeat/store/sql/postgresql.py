@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
@@ -18,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     create_engine,
+    event,
     extract,
     func,
     select,
@@ -41,6 +43,8 @@ from qbeat.store.sql.server_dialect import (
 Answer = TypeVar("Answer")
 
 _MIGRATION_LOCK: Final = zlib.crc32(b"qbeat")
+_SET: Final = "SELECT set_config(key, value, %s) FROM json_each_text(%s)"
+"""Sets what an object of JSON says, for this transaction alone or for the session."""
 
 
 class Postgresql(ServerDialect):
@@ -101,13 +105,11 @@ class Postgresql(ServerDialect):
 
         def connect() -> _Session:
             session = _Session.connect(*arguments, **options)
-            with session.cursor() as cursor:
-                for setting in _settings().items():
-                    cursor.execute("SELECT set_config(%s, %s, false)", setting)
-            session.commit()
+            _set_up(session)
             return session
 
         engine = create_engine(address, creator=connect, pool_size=1, max_overflow=4)
+        event.listen(engine, "begin", _begin)
         self.leave_when_read_only(engine)
         return engine
 
@@ -134,12 +136,33 @@ def _settings() -> dict[str, str]:
 class _Session(psycopg.Connection[Any]):
     """A connection that gives up on a server that does not answer, as one behind a dead network does not."""
 
+    is_pooled: bool = False
+    """Whether a pooler stands before the server, which may give each transaction to another of its sessions."""
+
     def wait(self, gen: Generator[Any, Any, Answer], *arguments: Any, **options: Any) -> Answer:
         try:
             return super().wait(_limited(gen), *arguments, **options)
         except _Silence:
             self.close()
             raise
+
+
+def _set_up(session: _Session) -> None:
+    """Set the server's session, unless a pooler would give it to others so."""
+    with session.cursor() as cursor:
+        (pid,) = cursor.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+        # A pooler, which speaks with several servers' processes, has told us another number than theirs.
+        session.is_pooled = pid != session.info.backend_pid
+        if not session.is_pooled:
+            cursor.execute(_SET, (False, json.dumps(_settings())))
+    session.commit()
+
+
+def _begin(connection: Connection) -> None:
+    """Set for a transaction what could not be set for the session; a query alone does without."""
+    session: Any = connection.connection.dbapi_connection
+    if session.is_pooled and not session.autocommit:
+        connection.exec_driver_sql(_SET, (True, json.dumps(_settings())))
 
 
 class _Silence(psycopg.OperationalError):
