@@ -103,6 +103,12 @@ def account_for(
     return _skip(schedule.span(cursor, until, anchor), reason)
 
 
+def is_too_late(policies: Policies, due_at: int, now: int) -> bool:
+    """Whether what was due at ``due_at`` is no longer to be fired at ``now``."""
+    start = _window_start(policies, now)
+    return start is not None and due_at < start
+
+
 def _window_start(policies: Policies, now: int) -> int | None:
     if policies.catch_up == "skip":
         grace = CATCH_UP_GRACE

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from qbeat.beat.clock import Clock
+from qbeat.beat.decide import is_too_late
 from qbeat.beat.entries import Entry
 from qbeat.beat.firing_log import log_result
 from qbeat.beat.holding import Holder
 from qbeat.beat.instants import iso
 from qbeat.beat.observer import SILENT, Observer
 from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
-from qbeat.beat.roster import Roster
+from qbeat.beat.roster import Roster, Tracked
 from qbeat.beat.settling import conclude, give_up
 from qbeat.beat.store_time import StoreTime
 from qbeat.beat.timings import Timings
@@ -231,6 +232,10 @@ class Dispatcher:
         tracked = self._roster.get(firing.uid)
         if tracked is None:
             return None
+        if not firing.uncertain and self._is_too_late(firing, tracked):
+            slot = firing.uid, firing.fire_time, firing.lane
+            self._note(Settlement(*slot, "skipped", reason="missed"))
+            return None
         if self._publisher.exactly_once:
             return tracked.entry
         if firing.uncertain and tracked.entry.policies.on_uncertain == "skip":
@@ -244,6 +249,17 @@ class Dispatcher:
                 firing.task_id,
             )
         return tracked.entry
+
+    def _is_too_late(self, firing: Firing, tracked: Tracked) -> bool:
+        """Whether the firing has waited for longer than its entry lets it."""
+        policies, schedule, now = tracked.entry.policies, tracked.entry.schedule, self._time.now()
+        if not is_too_late(policies, firing.fire_time, now):
+            return False
+        try:
+            due_at = policies.due_at(tracked.uid, schedule, firing.fire_time, tracked.anchor)
+        except Exception:  # noqa: BLE001 - a user's own schedule may raise anything; claiming its entry tells of it
+            return False
+        return due_at is not None and is_too_late(policies, due_at, now)
 
     def _in_line(self, ready: Iterable[tuple[Firing, Entry]]) -> list[tuple[Firing, Entry]]:
         """Return what goes out now; what would make the line of its entry too long goes back, behind that line."""

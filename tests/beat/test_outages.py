@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
 from unittest.mock import patch
+
+import pytest
 
 from qbeat.beat.dispatcher import MAX_IN_FLIGHT
 from qbeat.schedules.base import SECOND
@@ -43,6 +47,22 @@ def test_after_an_outage_every_fire_time_goes_out_in_order_where_the_entry_says_
     world.broker.up = True
     world.run(10)
     assert seconds(world.broker.fire_times("a")) == [2.0 * k for k in range(1, 70)]
+
+
+@pytest.mark.parametrize(
+    "policy", [{"catch_up": "skip"}, {"catch_up": "all", "catch_up_window": timedelta(minutes=10)}]
+)
+def test_what_was_claimed_before_an_outage_is_not_fired_later_than_the_entry_lets_it(
+    world: World, policy: dict[str, Any]
+) -> None:
+    world.start(entry("nightly", 3600, **policy), entry("patient", 3600))
+    world.run(3599)
+    world.broker.up = False
+    world.run(1800)
+    world.broker.up = True
+    world.run(10)
+    assert world.told("nightly") == [(3600, "missed")]
+    assert world.told("patient") == [(3600, "published")]
 
 
 def test_a_broker_that_is_away_makes_no_busy_loop(world: World) -> None:
