@@ -84,6 +84,8 @@ class Claimer:
         self._observer = observer
         self._queued: dict[str, int] = {}
         """How many claims in a row have queued, of entries whose last one has."""
+        self.has_lost_track = False
+        """Whether the store did not know an entry that was in it."""
 
     @property
     def publishes(self) -> bool:
@@ -259,7 +261,9 @@ class Claimer:
     def _read_again(self, lost: Mapping[str, Claim]) -> None:
         """Read how far entries have come of which a claim was lost, by their names."""
         until = self._time.now() + LOCKED_PAUSE
-        for tracked in self._roster.follow(self._store.entries(lost.keys())):
+        records = self._store.entries(lost.keys())
+        self.has_lost_track |= len(records) < len(lost)
+        for tracked in self._roster.follow(records):
             claim = lost[tracked.entry.name]
             if (tracked.uid, tracked.cursor, tracked.revision) == (claim.uid, claim.cursor, claim.revision):
                 self._roster.postpone(tracked, until)

@@ -216,6 +216,7 @@ class Scheduler:
         self._live, self._change = generations(pulse), pulse.change
         self._shares.follow(pulse, silent_after=self._timings.silent_after)
         self._roster.clear()
+        self._claimer.has_lost_track = False
         reconcile = self._registry.adopt if self._declared else self._registry.declare
         records = reconcile(self._store.scan(), self._live, self._time.now())
         self._loading = Loading(records, self._registry.writes)
@@ -239,6 +240,10 @@ class Scheduler:
 
     def _follow(self, pulse: Pulse) -> None:
         """Take in what other replicas have changed since the last heartbeat."""
+        if self._loading is None and (pulse.change < self._change or self._claimer.has_lost_track):
+            logger.warning("The store has gone back, as to a backup: all that it knows is read anew.")
+            self._begin_loading(pulse)
+            return
         if self._shares.follow(pulse, silent_after=self._timings.silent_after):
             self._roster.divide()
         if self._loading is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -169,3 +170,21 @@ def test_a_claim_whose_answer_is_lost_is_published_later_under_its_id(world: Wor
     world.run(15)
     assert world.told("a") == [(60, "published")]
     assert len(world.broker.jobs) == 1
+
+
+@pytest.mark.parametrize("writes_since", [0, 3])
+def test_after_a_store_was_put_back_to_a_backup_everything_fires_on(world: World, writes_since: int) -> None:
+    first = [entry("old", 10)]
+    world.start(*first)
+    world.run(5)
+    backup = deepcopy(
+        {name: kept for name, kept in vars(world.store).items() if isinstance(kept, (dict, list, int))}
+    )
+    world.start(*first, entry("new", 10))
+    world.run(30)
+    vars(world.store).update(backup)
+    for number in range(writes_since):  # by others, who bring the count of changes up to where it was
+        world.start(*first, entry(f"other-{number}", 3600)).load()
+    world.run(30)
+    assert len([time for time in seconds(world.broker.fire_times("new")) if time > 36]) > 1
+    assert len(world.broker.jobs) == len(set(world.broker.task_ids()))
