@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from qbeat.store import open_store
-from qbeat.store.base import StoreUnavailable
+from qbeat.store.base import StoreUnavailable, StoreUnusable
 from qbeat.store.sql import SqlStore
 from tests.servers import PgbouncerServer, PostgresServer
 from tests.store.making import create, entry, fire, fire_times, history_of, publish
@@ -86,3 +86,67 @@ def test_a_store_goes_on_after_a_restart_of_its_pooler(
     pgbouncer_server.start()
     fire(pooled, "a", 10)
     assert fire_times(history_of(pooled)) == [10]
+
+
+# --- encodings
+
+
+def new_database(server: PostgresServer, encoding: str) -> str:
+    """Make an empty database in an encoding; its name."""
+    name = f"{server.new_database()}_{encoding.lower()}"
+    server.query(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+    return name
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_text_is_refused(
+    postgres_server: PostgresServer, encoding: str
+) -> None:
+    postgres_server.start()
+    url = postgres_server.database_url(new_database(postgres_server, encoding))
+    for create_ in (True, False):
+        with pytest.raises(StoreUnusable, match=f"{encoding}.*: create .* ENCODING 'UTF8'") as caught:
+            open_store(url, create=create_)
+        assert str(caught.value).startswith(url)
+
+
+def test_the_encoding_that_other_programs_are_told_to_use_is_no_matter(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    with sql_store(postgres_url) as store:
+        create(store, entry("Schneemann ☃"))
+        assert [record.name for record in store.entries()] == ["Schneemann ☃"]
+
+
+# --- databases that may only be read
+
+
+@pytest.fixture
+def read_only_url(postgres_server: PostgresServer, postgres_url: str) -> str:
+    """An empty database whose transactions may only read, unless they say otherwise."""
+    database = postgres_url.rpartition("/")[2]
+    postgres_server.query(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    return postgres_url
+
+
+def test_a_database_that_may_only_be_read_is_said(read_only_url: str) -> None:
+    with pytest.raises(StoreUnavailable, match=r"may only be read \(cannot execute .*\): ") as caught:
+        open_store(read_only_url)
+    assert str(caught.value).startswith(read_only_url)
+
+
+def test_a_database_that_may_be_written_again_is_used_again(
+    read_only_url: str, postgres_server: PostgresServer
+) -> None:
+    database = read_only_url.rpartition("/")[2]
+    postgres_server.query(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    with sql_store(read_only_url) as store:
+        create(store, entry())
+        postgres_server.query(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+        store._dialect.engine.dispose()
+        with pytest.raises(StoreUnavailable, match="may only be read"):
+            fire(store, "a", 10)
+        postgres_server.query(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+        fire(store, "a", 10)
+        assert fire_times(history_of(store)) == [10]

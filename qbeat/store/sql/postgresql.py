@@ -31,6 +31,7 @@ from sqlalchemy.sql import FromClause
 from sqlalchemy.sql.dml import Insert
 from sqlalchemy.types import Text
 
+from qbeat.store.base import StoreUnusable
 from qbeat.store.sql.dialect import Columns
 from qbeat.store.sql.server_dialect import (
     ANSWER_TIMEOUT,
@@ -43,6 +44,7 @@ from qbeat.store.sql.server_dialect import (
 Answer = TypeVar("Answer")
 
 _MIGRATION_LOCK: Final = zlib.crc32(b"qbeat")
+_IN_UTF8: Final = "with TEMPLATE template0 ENCODING 'UTF8'"
 _SET: Final = "SELECT set_config(key, value, %s) FROM json_each_text(%s)"
 """Sets what an object of JSON says, for this transaction alone or for the session."""
 
@@ -61,6 +63,9 @@ class Postgresql(ServerDialect):
         "no password supplied",
         "invalid connection option",
         "invalid sslmode value",
+        "bad value for ",
+        "invalid port number",
+        "invalid integer value",
     )
 
     def __init__(self, address: URL, clock: Callable[[], int] | None) -> None:
@@ -101,17 +106,35 @@ class Postgresql(ServerDialect):
     def _make_engine(self, address: URL) -> Engine:
         dialect = address.get_dialect()()
         arguments, options = dialect.create_connect_args(address)
-        options = {**_options(), **options}
+        options = {**_options(), **options, "client_encoding": "UTF8"}
 
         def connect() -> _Session:
             session = _Session.connect(*arguments, **options)
-            _set_up(session)
+            try:
+                self._set_up(session)
+            except BaseException:
+                session.close()
+                raise
             return session
 
         engine = create_engine(address, creator=connect, pool_size=1, max_overflow=4)
         event.listen(engine, "begin", _begin)
         self.leave_when_read_only(engine)
         return engine
+
+    def _set_up(self, session: _Session) -> None:
+        """Set the server's session, unless a pooler would give it to others so."""
+        with session.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid(), getdatabaseencoding()")
+            ((pid, encoding),) = cursor.fetchall()
+            if encoding != "UTF8":
+                said = f"has the encoding {encoding}, which cannot hold every text"
+                raise StoreUnusable(f"{self.url} {said}: create the database {_IN_UTF8}")
+            # A pooler, which speaks with several of the server's processes, has told us another number than theirs.
+            session.is_pooled = pid != session.info.backend_pid
+            if not session.is_pooled:
+                cursor.execute(_SET, (False, json.dumps(_settings())))
+        session.commit()
 
 
 def _options() -> dict[str, Any]:
@@ -145,17 +168,6 @@ class _Session(psycopg.Connection[Any]):
         except _Silence:
             self.close()
             raise
-
-
-def _set_up(session: _Session) -> None:
-    """Set the server's session, unless a pooler would give it to others so."""
-    with session.cursor() as cursor:
-        (pid,) = cursor.execute("SELECT pg_backend_pid()").fetchone() or (None,)
-        # A pooler, which speaks with several servers' processes, has told us another number than theirs.
-        session.is_pooled = pid != session.info.backend_pid
-        if not session.is_pooled:
-            cursor.execute(_SET, (False, json.dumps(_settings())))
-    session.commit()
 
 
 def _begin(connection: Connection) -> None:

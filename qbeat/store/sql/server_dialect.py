@@ -25,6 +25,7 @@ without end.
 """
 ANSWER_TIMEOUT: Final = 10
 """Seconds of silence after which a server is given up."""
+_WRITABLE: Final = "name a server that may be written, or have this one accept writes"
 
 
 class ServerDialect(Dialect):
@@ -96,6 +97,8 @@ class ServerDialect(Dialect):
         code, said = self.code_of(error), " ".join(self.text_of(error).split())
         if self._is_lasting(code, said):
             return StoreUnusable(f"{self.url} cannot be used as it is: {said}")
+        if code in self.read_only:
+            return StoreUnavailable(f"{self.url} may only be read ({said}): {_WRITABLE}")
         if not code or error.connection_invalidated or code.startswith(self.passing):
             return StoreUnavailable(f"{self.url} cannot be reached or is busy: {said}")
         return StoreUnusable(f"{self.url} cannot be used as it is: {said}")
