@@ -187,4 +187,3 @@ def test_after_a_store_was_put_back_to_a_backup_everything_fires_on(world: World
         world.start(*first, entry(f"other-{number}", 3600)).load()
     world.run(30)
     assert len([time for time in seconds(world.broker.fire_times("new")) if time > 36]) > 1
-    assert len(world.broker.jobs) == len(set(world.broker.task_ids()))
