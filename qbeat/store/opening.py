@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,12 @@ from qbeat.store.memory import MemoryStore
 
 _SQL: Final = frozenset({"sqlite", "postgresql", "postgres", "mysql", "mariadb"})
 _REDIS: Final = frozenset({"redis", "rediss", "sentinel", "valkey", "valkeys"})
+_MEMORY: Final = "memory"
+_KINDS: Final = _SQL | _REDIS | {_MEMORY}
+_KNOWN: Final = (
+    "a file name, sqlite://, postgresql://, mysql://, redis://, rediss:// or sentinel://, or broker for the "
+    "broker's own Redis"
+)
 
 
 def open_store(url_or_path: str, *, clock: Callable[[], int] | None = None, create: bool = True) -> Store:
@@ -20,24 +27,39 @@ def open_store(url_or_path: str, *, clock: Callable[[], int] | None = None, crea
     With ``create=False`` nothing is created: a store that is not there is ``StoreUnusable``.
     Raises ``StoreUnusable`` or ``StoreUnavailable`` with a sentence for people.
     """
-    if url_or_path == "broker":
-        raise StoreUnusable(
-            "the store broker is the Redis of an app's broker: name the app too, as in -s broker -A tasks"
-        )
-    kind = scheme_of(url_or_path)
-    if kind == "memory":
+    kind = kind_of(url_or_path)
+    if kind == _MEMORY:
         return MemoryStore(clock)
     if kind in _SQL:
         from qbeat.store.sql import SqlStore  # noqa: PLC0415 - SQLAlchemy takes 0.1 s to import
 
         return SqlStore.open(url_or_path, clock=clock, create=create)
-    if kind in _REDIS:
-        from qbeat.store.redis import RedisStore  # noqa: PLC0415 - redis takes 0.2 s to import
+    from qbeat.store.redis import RedisStore  # noqa: PLC0415 - redis takes 0.2 s to import
 
-        return RedisStore.open(url_or_path, clock=clock, create=create)
-    raise StoreUnusable(
-        f"{kind}:// is no kind of store: use a file name, sqlite://, postgresql:// or redis://"
-    )
+    return RedisStore.open(url_or_path, clock=clock, create=create)
+
+
+def kind_of(url_or_path: str) -> str:
+    """Return the scheme of a store that there can be; ``StoreUnusable`` if there is no such kind of store."""
+    if url_or_path == "broker":
+        raise StoreUnusable(
+            "the store broker is the Redis of an app's broker: name the app too, as in -s broker -A tasks"
+        )
+    kind = scheme_of(url_or_path)
+    if kind not in _KINDS:
+        raise StoreUnusable(f"{kind}:// is no kind of store: use {_KNOWN}")
+    if "://" not in url_or_path:
+        _check_slashes(url_or_path)
+    return kind
+
+
+def _check_slashes(path: str) -> None:
+    """Refuse a file name that begins like a URL, without telling the rest of it: there may be a password."""
+    begins = re.match(r"(\w+)(\+\w+)?:", path)
+    if not begins or (kind := begins[1].lower()) not in _KINDS:
+        return
+    wanted = "sqlite:///x.db or sqlite:////folder/x.db" if kind == "sqlite" else f"{kind}://"
+    raise StoreUnusable(f"{begins[0]} without two slashes is no URL of a store: write {wanted}")
 
 
 def scheme_of(url_or_path: str) -> str:

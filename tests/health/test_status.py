@@ -137,7 +137,11 @@ def test_the_probe_says_no_where_nothing_is(tmp_path: Path, arguments: tuple[str
         ("corrupt.db", "Name another file with -s."),
         ("foreign.db", "Name another file with -s."),
         ("nosuch.db", "Start qbeat once, or name it with -s."),
-        ("foo://x", "Use a file name, sqlite://, postgresql:// or redis://."),
+        (
+            "foo://x",
+            "Use a file name, sqlite://, postgresql://, mysql://, redis://, rediss:// or sentinel://, "
+            "or broker for the broker's own Redis.",
+        ),
     ],
 )
 def test_a_store_that_cannot_be_used_is_told_alike_and_with_its_own_cure(

@@ -14,6 +14,9 @@ DEFAULT_PREFIX: Final = "qbeat"
 DEFAULT_TIMEOUT: Final = 5.0
 """Seconds to connect, and seconds to wait for an answer."""
 
+_WRITE: Final = (
+    "write redis://user:password@host:port/number, and write / # ? @ in a password as %2F %23 %3F %40"
+)
 _PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
 _SCHEMES: Final = frozenset({"redis", "rediss", "redis+socket", "valkey", "valkeys", "sentinel"})
@@ -132,14 +135,24 @@ def parse_address(url: str) -> Address:
 
 
 def _split(url: str) -> SplitResult:
+    """Take a URL apart; what is said of one that cannot be tells nothing of it: there may be a password."""
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
         raise StoreUnusable(
-            f"the store's URL cannot be read ({error}): write redis://:password@host:port/number"
+            f"the store's URL cannot be read, or its port is no number up to 65535: {_WRITE}"
         ) from error
+    if "@" in (parts.hostname or "") or _is_cut_short(parts):
+        raise StoreUnusable(f"the store's URL has an @ after its host: {_WRITE}")
     return parts
+
+
+def _is_cut_short(parts: SplitResult) -> bool:
+    """Whether a / # or ? has ended the host's part before the @ that belongs to it."""
+    names = [option.partition("=")[0] for option in parts.query.split("&")]
+    path = "" if parts.scheme.endswith("+socket") else parts.path
+    return any("@" in part for part in (path, parts.fragment, *names))
 
 
 def _check_parts(kinds: list[str]) -> None:

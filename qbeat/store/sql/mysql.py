@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any, ClassVar, Final
 
-import pymysql  # noqa: F401 - to miss it here, where that is explained
+from pymysql.connections import Connection as PyMySQL
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -35,7 +36,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlalchemy.types import Text, TypeEngine
 
-from qbeat.store.base import StoreUnavailable
+from qbeat.store.base import StoreUnavailable, StoreUnusable
 from qbeat.store.sql.dialect import Columns
 from qbeat.store.sql.server_dialect import (
     ANSWER_TIMEOUT,
@@ -48,6 +49,9 @@ from qbeat.store.sql.tables import COLLATIONS
 
 _MIGRATION_LOCK: Final = "qbeat migration"
 _DRIVERS: Final = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+_OPTIONS: Final = frozenset(signature(PyMySQL).parameters)
+_ODD: Final = (AttributeError, LookupError, OSError, TypeError, ValueError)
+"""What PyMySQL raises of its own accord for options that cannot be."""
 _BY_KEY: Final = "FORCE INDEX (PRIMARY)"
 _SILENCE_LIMITS: Final = {"mysql": "wait_timeout", "mariadb": "idle_transaction_timeout"}
 """MySQL knows no limit within transactions alone: there, a connection that has been idle is made anew."""
@@ -77,6 +81,7 @@ class Mysql(ServerDialect):
 
     def __init__(self, address: URL, clock: Callable[[], int] | None) -> None:
         super().__init__(address.set(drivername=address.get_backend_name()), clock)
+        _check_options(address)
         kind = self._kind_of_server(address)
         self._collation = COLLATIONS[kind]
         self.engine = self.writer = self._make_engine(address.set(drivername=_DRIVERS[kind]), kind)
@@ -140,6 +145,11 @@ class Mysql(ServerDialect):
                 return "mariadb" if getattr(engine.dialect, "is_mariadb", False) else "mysql"
         except DBAPIError as error:
             raise self.translate(error) from error
+        except _ODD as error:
+            raise StoreUnusable(
+                f"PyMySQL cannot do with the options of the store's URL ({error}): "
+                f"correct or take away {', '.join(address.query)}"
+            ) from error
         finally:
             engine.dispose()
 
@@ -154,6 +164,24 @@ class Mysql(ServerDialect):
         engine.dialect.statement_compiler = _Compiler
         self.leave_when_read_only(engine)
         return engine
+
+
+def _check_options(address: URL) -> None:
+    """Refuse what PyMySQL does not take from a URL: it would raise anything, and name nothing."""
+    dialect = address.set(drivername=_DRIVERS["mysql"]).get_dialect()()
+    for name, value in address.query.items():
+        try:
+            _, options = dialect.create_connect_args(address.set(query={name: value}))
+        except ValueError as error:
+            raise StoreUnusable(
+                f"the option {name} in the store's URL has a value that it cannot have: correct it or take it away"
+            ) from error
+        if name == "ssl":
+            raise StoreUnusable("the option ssl in the store's URL does nothing: write ssl_ca=FILE for TLS")
+        if not options.keys() <= _OPTIONS:
+            raise StoreUnusable(
+                f"the store's URL has the option {name!r}, which PyMySQL does not know: take it away"
+            )
 
 
 def _parts(error: DBAPIError) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection, false
 from sqlalchemy.engine import URL, make_url
@@ -15,6 +16,10 @@ from qbeat.store.sql import migrations
 from qbeat.store.sql.dialect import Dialect
 from qbeat.store.sql.sqlite import Sqlite
 from qbeat.store.sql.tables import replica
+
+_WRITE: Final = (
+    "write kind://user:password@host:port/name, and write / # ? @ in a password as %2F %23 %3F %40"
+)
 
 
 def open_dialect(url: str, clock: Callable[[], int] | None, *, create: bool) -> Dialect:
@@ -37,11 +42,7 @@ def open_dialect(url: str, clock: Callable[[], int] | None, *, create: bool) -> 
 def _dialect(url: str, clock: Callable[[], int] | None, *, create: bool) -> Dialect:
     if "://" not in url:
         return Sqlite(Path(url), clock, create=create)
-    try:
-        # Hosting services write postgres://, which SQLAlchemy does not know.
-        parsed = make_url(re.sub(r"^postgres://", "postgresql://", url))
-    except ArgumentError as error:
-        raise StoreUnusable(f"{url!r} is no URL of a store: write kind://user:password@host/name") from error
+    parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database in {None, "", ":memory:"}:
             raise StoreUnusable(
@@ -49,6 +50,18 @@ def _dialect(url: str, clock: Callable[[], int] | None, *, create: bool) -> Dial
             )
         return Sqlite(Path(parsed.database), clock, create=create)
     return _server(parsed, clock)
+
+
+def _parse(url: str) -> URL:
+    """Read a URL; what is said of one that cannot be read tells nothing of it: there may be a password."""
+    try:
+        # Hosting services write postgres://, which SQLAlchemy does not know.
+        parsed = make_url(re.sub(r"^postgres://", "postgresql://", url))
+    except (ArgumentError, ValueError) as error:
+        raise StoreUnusable(f"the store's URL cannot be read, or its port is no number: {_WRITE}") from error
+    if "@" in (parsed.host or "") or (parsed.password and "@" in (parsed.database or "")):
+        raise StoreUnusable(f"the store's URL has an @ after its host: {_WRITE}")
+    return parsed
 
 
 def _server(address: URL, clock: Callable[[], int] | None) -> Dialect:
@@ -69,6 +82,11 @@ def _server(address: URL, clock: Callable[[], int] | None) -> Dialect:
         extra = "mysql" if kind in {"mysql", "mariadb"} else "postgresql"
         raise StoreUnusable(
             f"{kind}:// needs the driver {error.name}: pip install 'qbeat[{extra}]'"
+        ) from error
+    except ArgumentError as error:
+        options = ", ".join(address.query)
+        raise StoreUnusable(
+            f"an option in the store's URL cannot be: correct or take away {options}"
         ) from error
 
 
