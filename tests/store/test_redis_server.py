@@ -352,6 +352,19 @@ def test_a_server_that_is_no_redis_is_for_a_person_to_correct() -> None:
     assert "does not speak as Redis does" in str(refusal)
 
 
+@pytest.mark.parametrize("forbidden", ["time", "hset", "zadd", "evalsha"])
+def test_a_user_without_a_command_is_for_a_person_to_allow(
+    start_redis: Callable[..., RedisServer], forbidden: str
+) -> None:
+    server = start_redis()
+    server.client.execute_command("ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all", f"-{forbidden}")
+    url = server.url.replace("redis://", "redis://app:pw@")
+    refused = pytest.raises(StoreUnusable, match="does not let this user work: allow it all commands")
+    with refused, open_store(url) as store:
+        create(store, entry())
+        store.now()
+
+
 def test_a_replica_refuses_what_writes(start_redis: Callable[..., RedisServer]) -> None:
     primary, follower = start_redis(), start_redis()
     with open_store(follower.url) as store:

@@ -79,6 +79,7 @@ _BY_TEXT: Final[tuple[tuple[_Meaning, tuple[str, ...]], ...]] = (
     (_UNMARKED, ("QBEAT_UNMARKED",)),
     (_FOREIGN, ("WRONGTYPE", "wrong kind of value")),
     (_FORBIDDEN, ("NOPERM", "no permissions", "No permissions", "can't access at least one of the keys")),
+    (_FORBIDDEN, ("The user executing the script can't",)),
     (_REFUSED, ("WRONGPASS", "NOAUTH", "invalid password", "Authentication required")),
     (_REFUSED, ("without any password configured", "invalid username-password", "unauthenticated")),
     (_NO_DATABASE, ("DB index is out of range", "SELECT is not allowed", "invalid DB index")),
