@@ -20,6 +20,7 @@ from qbeat.beat.broker_url import broker_of
 from qbeat.beat.echoes import drop_echoes
 from qbeat.beat.errors import OK, QbeatError
 from qbeat.beat.json_log import log_as_json
+from qbeat.beat.own_loggers import hear_own_loggers
 from qbeat.beat.process import check_log, lock_pidfile
 from qbeat.beat.remote_control import answering_pings
 from qbeat.beat.service import Service
@@ -104,6 +105,7 @@ def _set_up_logging(app: Celery, run: Run, level: int) -> None:
         check_log(run.logfile)
     colorize: Any = None if run.color else False
     app.log.setup(level, run.logfile, redirect_stdouts=False, colorize=colorize)
+    hear_own_loggers()
     if run.log_format == "json":
         log_as_json()
     drop_echoes()

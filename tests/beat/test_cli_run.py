@@ -203,6 +203,33 @@ def test_an_app_that_takes_the_standard_streams_away_runs(tmp_path: Path, start_
     assert firing(start_qbeat, tmp_path).terminate() == 0
 
 
+CONFIGURED = """
+import logging.config
+
+def configure(**kwargs):
+    handlers = {"console": {"class": "logging.StreamHandler"}}
+    root = {"level": "INFO", "handlers": ["console"]}
+    logging.config.dictConfig({"version": 1, "handlers": handlers, "root": root})
+"""
+"""What silences every logger that was there before, as it does in a Django project that does not say otherwise."""
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        pytest.param("configure()", id="while it is imported"),
+        pytest.param(
+            "from celery import signals; signals.setup_logging.connect(configure)", id="as Celery asks for it"
+        ),
+    ],
+)
+def test_an_app_that_configures_logging_does_not_silence_it(
+    tmp_path: Path, start_qbeat: StartQbeat, when: str
+) -> None:
+    write(tmp_path, f"{QUICK}{CONFIGURED}{when}\n", broker=f"redis://127.0.0.1:{free_port()}/0")
+    start_qbeat(tmp_path, "-A", "tasks").wait_for("No answer from the broker", within=40)
+
+
 # --- what keeps it from running
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ from celery import Celery as CeleryApp
 from celery import beat
 
 from qbeat.beat.app.declarations import watch, watched
-from tests.plugin.apps import CELERY, Celery, messages, write_app
+from tests.plugin.apps import CELERY, Celery, embedded_pids, messages, write_app
 from tests.plugin.conftest import tick
 from tests.servers import QbeatProcess, RedisServer, clean_environment, eventually, run_qbeat
 
@@ -76,6 +78,46 @@ def test_the_environments_health_port_is_served_in_celerys_commands_too(
         if command[0] == "worker":
             process.wait_for(r" ready\.$", within=40)
         assert process.terminate(within=30) == 0
+
+
+CONFIGURED = """
+    import logging.config
+
+    @signals.setup_logging.connect
+    def configure(**_):
+        handlers = {"console": {"class": "logging.StreamHandler"}}
+        root = {"level": "INFO", "handlers": ["console"]}
+        logging.config.dictConfig({"version": 1, "handlers": handlers, "root": root})
+"""
+"""What silences every logger that was there before."""
+
+
+def test_an_app_that_configures_logging_does_not_silence_qbeat_in_celery_beat(
+    tmp_path: Path, redis_url: str
+) -> None:
+    write_app(tmp_path, redis_url, TWICE + CONFIGURED)
+    with Celery(tmp_path, "-A", "tasks", "beat", "-S", "qbeat") as process:
+        process.wait_for("fired for", within=40)
+        assert process.terminate() == 0
+
+
+def test_an_app_that_configures_logging_does_not_silence_qbeat_in_a_worker(
+    tmp_path: Path, redis_url: str
+) -> None:
+    write_app(tmp_path, redis_url, TWICE + CONFIGURED)
+    with Celery(tmp_path, "-A", "tasks", "worker", "-B", "--scheduler", "qbeat", "-c", "1") as process:
+        process.wait_for("fired for", within=40)
+        [embedded] = embedded_pids(tmp_path)
+        os.kill(embedded, signal.SIGKILL)
+        process.wait_for("The embedded qbeat is started again", within=30)
+        assert process.terminate(within=30) == 0
+
+
+def test_an_app_that_silences_all_loggers_is_still_told_in_celery_beat_what_cannot_be(tmp_path: Path) -> None:
+    write_app(tmp_path, "memory://", f"{CONFIGURED}{WRONG}    configure()\n")
+    done = run_celery(tmp_path, "-A", "tasks", "beat", "-S", "qbeat")
+    assert done.returncode == 78
+    assert "entry 'zero' (tasks.py:" in done.stderr
 
 
 WRONG = "    app.add_periodic_task(0, tick.s('a'), name='zero')\n"

@@ -19,6 +19,7 @@ from qbeat.beat.broker_url import broker_of
 from qbeat.beat.closed_files import keep_parents_from_reuse, keep_usual_from_reuse
 from qbeat.beat.echoes import drop_echoes
 from qbeat.beat.entries import Entry as EngineEntry
+from qbeat.beat.own_loggers import hear_own_loggers
 from qbeat.beat.plugin.deferral import DeferredSignals
 from qbeat.beat.plugin.ending import in_one_sentence, is_detached, is_embedded, is_for_beat_alone
 from qbeat.beat.plugin.engine import Engine
@@ -66,6 +67,7 @@ class QbeatScheduler(PlainScheduler):
         schedule_filename: str | None = None,
         **kwargs: Any,
     ) -> None:
+        hear_own_loggers()
         self.schedule_filename = schedule_filename
         if is_embedded():
             keep_parents_from_reuse(os.getppid())

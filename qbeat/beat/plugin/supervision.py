@@ -12,6 +12,7 @@ from celery.beat import EmbeddedService
 from celery.utils.imports import load_extension_class_names, symbol_by_name
 from celery.worker import state
 
+from qbeat.beat.own_loggers import hear_own_loggers
 from qbeat.beat.plugin.scheduler import QbeatScheduler
 
 logger = logging.getLogger("qbeat.plugin")
@@ -75,6 +76,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin to watch."""
+        hear_own_loggers()
         self._thread.start()
 
     def stop(self) -> None:
