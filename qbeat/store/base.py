@@ -31,7 +31,7 @@ from qbeat.store.records import (
 MAX_BATCH: Final = 1_000
 MAX_FIRINGS_PER_CLAIM: Final = 1_000
 MAX_AHEAD: Final = 60_000_000
-"""Microseconds: an instant of the outbox that lies further ahead was written before the store's clock went back.
+"""Microseconds: an instant in the store that lies further ahead was written before the store's clock went back.
 
 No back-off is that long, and no two clocks of machines that keep time differ by as much.
 """
@@ -47,6 +47,10 @@ class StoreUnavailable(StoreError):  # noqa: N818 - it names a state that passes
 
 class StoreUnusable(StoreError):  # noqa: N818 - it names a state that stays
     """The store is corrupt, foreign, read-only, full or newer than this program: a person has to act."""
+
+
+class StoreMissing(StoreUnusable):  # noqa: N818 - likewise
+    """There is none yet, and one can be made: the first start does."""
 
 
 class Store(ABC):
@@ -181,7 +185,10 @@ class Store(ABC):
 
     @abstractmethod
     def heartbeat(self, replica: ReplicaRecord, *, live_within: int) -> Pulse:
-        """Record that ``replica`` lives; forget those silent for longer than ``live_within`` microseconds."""
+        """Record that ``replica`` lives; forget those silent for longer than ``live_within`` microseconds.
+
+        A heartbeat more than ``MAX_AHEAD`` ahead is from before the store's clock went back: it counts from now.
+        """
 
     @abstractmethod
     def leave(self, replica: str) -> None:

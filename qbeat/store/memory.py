@@ -11,7 +11,7 @@ from dataclasses import replace
 from operator import attrgetter
 from threading import RLock
 
-from qbeat.store.base import Store
+from qbeat.store.base import MAX_AHEAD, Store
 from qbeat.store.checks import check_changes, check_claims, check_length
 from qbeat.store.memory_outbox import Held, ended, hand_over, is_elsewhere, skipped, unblocked
 from qbeat.store.records import (
@@ -269,7 +269,7 @@ class MemoryStore(Store):
             now = self._clock()
             self._replicas[replica.id] = replace(replica, heartbeat_at=now)
             self._replicas = {
-                known.id: known
+                known.id: replace(known, heartbeat_at=now) if known.heartbeat_at > now + MAX_AHEAD else known
                 for known in self._replicas.values()
                 if now - known.heartbeat_at <= live_within
             }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qbeat.store.base import Store
+from qbeat.store.base import MAX_AHEAD, Store
 from tests.store.making import Clock, World, create, edit, entry, publish, read, replica
 
 
@@ -39,6 +39,25 @@ def test_a_silent_replica_is_forgotten_by_the_next_heartbeat(store: Store, clock
     assert [record.id for record in store.replicas()] == ["r1", "r2"]
     assert [record.id for record in store.heartbeat(replica("r2"), live_within=10).replicas] == ["r2"]
     assert [record.id for record in store.replicas()] == ["r2"]
+
+
+def test_a_replica_that_went_silent_before_the_clock_went_back_is_forgotten(
+    store: Store, clock: Clock
+) -> None:
+    store.heartbeat(replica("r1"), live_within=10)
+    clock.now -= MAX_AHEAD + 1
+    store.heartbeat(replica("r2"), live_within=10)
+    assert [record.heartbeat_at for record in store.replicas()] == [clock.now, clock.now]
+    clock.now += 11
+    assert [record.id for record in store.heartbeat(replica("r2"), live_within=10).replicas] == ["r2"]
+
+
+def test_a_heartbeat_of_a_clock_that_was_a_little_ahead_stands(store: Store, clock: Clock) -> None:
+    store.heartbeat(replica("r1"), live_within=10)
+    before = clock.now
+    clock.now -= MAX_AHEAD
+    store.heartbeat(replica("r2"), live_within=10)
+    assert [record.heartbeat_at for record in store.replicas()] == [before, clock.now]
 
 
 def test_a_replica_that_left_is_forgotten(store: Store) -> None:

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, update
 
 from qbeat.store import open_store
-from qbeat.store.base import Store, StoreUnavailable, StoreUnusable
+from qbeat.store.base import MAX_AHEAD, Store, StoreUnavailable, StoreUnusable
 from qbeat.store.records import Won
 from qbeat.store.sql import SqlStore, mysql, postgresql, server_dialect, tables
 from tests.servers import MariadbServer, PostgresServer, TcpProxy
 from tests.store.making import (
+    SECOND,
     START,
+    Clock,
     claim_of,
     create,
     edit,
@@ -229,6 +231,20 @@ def test_an_entry_that_somebody_has_locked_holds_up_no_other_claim(place: Place)
             assert store.claim(claims[1:2], replica="r2") == [Won.LOST]
             connection.rollback()
         assert store.claim(claims[1:2], replica="r2") == [Won.YES]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_heartbeat_under_way_holds_up_no_other_after_the_clock_went_back(place: Place) -> None:
+    clock = Clock()
+    with sql_store(place.url) as stopped, open_store(place.url, clock=clock) as store:
+        store.heartbeat(replica("r1"), live_within=SECOND)
+        clock.now -= MAX_AHEAD + 1
+        with stopped._dialect.writer.connect() as connection:
+            connection.execute(update(tables.replica).where(tables.replica.c.id == "r1").values(pid=1))
+            assert len(store.heartbeat(replica("r2"), live_within=SECOND).replicas) == 2
+            connection.rollback()
+        store.heartbeat(replica("r2"), live_within=SECOND)
+        assert [one.heartbeat_at for one in store.replicas()] == [clock.now] * 2
 
 
 @pytest.mark.parametrize(

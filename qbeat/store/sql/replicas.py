@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from qbeat.store.base import MAX_AHEAD
 from qbeat.store.records import Pulse, ReplicaRecord
 from qbeat.store.sql.dialect import Dialect
 from qbeat.store.sql.migrations import check_compatible
@@ -26,7 +28,7 @@ class Replicas:
         values = _values(record, now)
         if not connection.execute(update(replica).where(replica.c.id == record.id).values(values)).rowcount:
             connection.execute(insert(replica).values(id=record.id, **values))
-        known = self.all(connection)
+        known = _counted_from(now, connection, self.all(connection))
         silent = [other.id for other in known if other.heartbeat_at < now - live_within]
         if silent:  # by their ids, so that no row is locked but theirs; one may have come back meanwhile
             still = replica.c.id.in_(silent), replica.c.heartbeat_at < now - live_within
@@ -40,6 +42,21 @@ class Replicas:
     def all(self, connection: Connection) -> list[ReplicaRecord]:
         records = [_record(row) for row in connection.execute(select(replica))]
         return sorted(records, key=lambda record: record.id)
+
+
+def _counted_from(now: int, connection: Connection, known: list[ReplicaRecord]) -> list[ReplicaRecord]:
+    """Write ``now`` for heartbeats from before the clock went back; return the replicas as they are then.
+
+    Who is beating has a lock on its row, and may be about to do the same: it is not waited for.
+    """
+    ahead = {other.id for other in known if other.heartbeat_at > now + MAX_AHEAD}
+    if not ahead:
+        return known
+    still = replica.c.id.in_(sorted(ahead)), replica.c.heartbeat_at > now + MAX_AHEAD
+    found = select(replica.c.id).where(*still).with_for_update(skip_locked=True)
+    locked = connection.scalars(found).all()
+    connection.execute(update(replica).where(replica.c.id.in_(locked)).values(heartbeat_at=now))
+    return [replace(other, heartbeat_at=now) if other.id in ahead else other for other in known]
 
 
 def _values(record: ReplicaRecord, now: int) -> dict[str, Any]:
