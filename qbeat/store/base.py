@@ -49,7 +49,7 @@ class StoreUnusable(StoreError):  # noqa: N818 - it names a state that stays
     """The store is corrupt, foreign, read-only, full or newer than this program: a person has to act."""
 
 
-class StoreMissing(StoreUnusable):  # noqa: N818 - likewise
+class StoreMissing(StoreUnusable):
     """There is none yet, and one can be made: the first start does."""
 
 
