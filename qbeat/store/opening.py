@@ -24,7 +24,7 @@ def open_store(url_or_path: str, *, clock: Callable[[], int] | None = None, crea
     """Open the store at a URL or, without ``://``, in an SQLite file.
 
     ``clock`` returns microseconds since the epoch and takes the place of the store's own clock.
-    With ``create=False`` nothing is created: a store that is not there is ``StoreUnusable``.
+    With ``create=False`` nothing is created: a store that is not there is ``StoreMissing``.
     Raises ``StoreUnusable`` or ``StoreUnavailable`` with a sentence for people.
     """
     kind = kind_of(url_or_path)

@@ -23,7 +23,7 @@ from qbeat.store.memory import MemoryStore
 from qbeat.store.opening import sqlite_path
 from qbeat.store.records import ReplicaRecord
 from tests.health.asking import QUICK, write
-from tests.servers import RedisServer, eventually, run_qbeat
+from tests.servers import MariadbServer, PostgresServer, RedisServer, eventually, run_qbeat
 from tests.servers.fixtures import StartQbeat
 from tests.servers.server import free_port
 from tests.servers.worker import clean_environment
@@ -136,7 +136,7 @@ def test_the_probe_says_no_where_nothing_is(tmp_path: Path, arguments: tuple[str
     [
         ("corrupt.db", "Name another file with -s."),
         ("foreign.db", "Name another file with -s."),
-        ("nosuch.db", "Start qbeat once, or name it with -s."),
+        ("absent/x.db", "Make it, or name another file with -s."),
         (
             "foo://x",
             "Use a file name, sqlite://, postgresql://, mysql://, redis://, rediss:// or sentinel://, "
@@ -152,7 +152,7 @@ def test_a_store_that_cannot_be_used_is_told_alike_and_with_its_own_cure(
         connection.execute("CREATE TABLE theirs (x)")
     assert status(tmp_path, "-s", store)[0] == 78
     probe = run_qbeat(tmp_path, "status", "--probe", "-s", store)
-    assert probe.returncode == (1 if store == "nosuch.db" else 78)  # where no store is, no replica lives
+    assert probe.returncode == (1 if store == "absent/x.db" else 78)  # where no store is, no replica lives
     assert len(probe.stdout.splitlines()) == 1
     code, findings = doctor(tmp_path, "-s", store)
     assert code == 1
@@ -192,7 +192,6 @@ def test_the_doctor_names_each_mistake_with_its_cure(tmp_path: Path) -> None:
     wrong = [finding for finding in findings if finding["level"] == "error"]
     assert all(finding["cure"] for finding in wrong)
     text = "\n".join(f"{finding['check']}: {finding['text']}" for finding in wrong)
-    assert "store: there is no store at" in text
     assert "broker: redis://" in text
     assert "task_always_eager" in text
     assert "lost: the task 'tasks.nowhere' is not registered" in text
@@ -204,6 +203,33 @@ def test_the_doctor_tells_of_a_broker_that_cannot_be(tmp_path: Path) -> None:
     (broker,) = (finding for finding in findings if finding["check"] == "broker")
     assert broker["level"] == "error"
     assert broker["text"].startswith("the broker cannot be: No such transport: foo;")
+
+
+def test_the_doctor_takes_a_store_that_is_not_made_yet_for_no_mistake(tmp_path: Path) -> None:
+    write(tmp_path)
+    code, findings = doctor(tmp_path, "-A", "tasks")
+    assert code == 0, findings
+    [store] = [each for each in findings if each["check"] == "store"]
+    assert store["level"] == "warning"
+    assert store["text"] == "there is no store at qbeat.db; the first start of qbeat makes one."
+    assert store["cure"] == "Nothing to do before the first start; later, see whether -s names the right one."
+    assert status(tmp_path)[0] == 78
+    (tmp_path / "qbeat.db").touch()
+    assert doctor(tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize("kind", ["postgres_server", "mariadb_server", "redis_server"])
+def test_the_doctor_takes_a_database_without_a_store_for_no_mistake(
+    kind: str, request: pytest.FixtureRequest, start_redis: Callable[..., RedisServer]
+) -> None:
+    url = start_redis().url if kind == "redis_server" else empty_database(request.getfixturevalue(kind))
+    levels = {each.check: each.level for each in examine_store(url)}
+    assert levels == {"versions": "ok", "store": "warning"}
+
+
+def empty_database(server: PostgresServer | MariadbServer) -> str:
+    server.start()
+    return server.database_url(server.new_database())
 
 
 @contextmanager

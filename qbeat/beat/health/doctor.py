@@ -15,7 +15,7 @@ from qbeat import __version__
 from qbeat.beat.health.overview import Overview, survey, tz_of
 from qbeat.schedules.tzdb import database
 from qbeat.store import open_store
-from qbeat.store.base import Store, StoreError, StoreUnavailable
+from qbeat.store.base import Store, StoreError, StoreMissing, StoreUnavailable
 from qbeat.store.opening import scheme_of, sqlite_path
 
 SLOW_STORE: Final = 0.05
@@ -56,6 +56,8 @@ def examine_store(url: str) -> Iterator[Finding]:
         with open_store(url, create=False) as store:
             yield store_latency(store)
             overview = survey(store)
+    except StoreMissing as error:
+        yield missing(error)
     except StoreUnavailable as error:
         yield Finding(
             "store", "error", str(error), "See whether it can be reached from here.", unreachable=True
@@ -64,6 +66,17 @@ def examine_store(url: str) -> Iterator[Finding]:
         yield unusable(error)
     else:
         yield from examine(overview)
+
+
+def missing(error: StoreMissing) -> Finding:
+    """Tell of a store that is not made yet, as before the first start."""
+    problem, _, _ = str(error).rpartition(": ")
+    return Finding(
+        "store",
+        "warning",
+        f"{problem}; the first start of qbeat makes one.",
+        "Nothing to do before the first start; later, see whether -s names the right one.",
+    )
 
 
 def unusable(error: StoreError) -> Finding:

@@ -16,7 +16,8 @@ from urllib.parse import quote
 from qbeat.beat.errors import CONFIGURATION, FAILED, OK, UNAVAILABLE
 from qbeat.beat.health.redis_probe import NotPlain, place_of, replicas_at
 from qbeat.beat.timings import Timings
-from qbeat.store.opening import scheme_of, sqlite_path
+from qbeat.store.base import StoreError, StoreUnusable
+from qbeat.store.opening import kind_of, sqlite_path
 
 LIVE_WITHIN: Final = round(Timings.live_within * 1_000_000)
 """Microseconds after which a silent replica is taken for dead."""
@@ -55,7 +56,11 @@ def ask_store(url: str) -> Answer:
             FAILED,
             "the broker's own Redis is known to the app only: name its URL with -s, or use --health",
         )
-    if scheme_of(url) == "sqlite":
+    try:
+        kind = kind_of(url)
+    except StoreUnusable as error:
+        return CONFIGURATION, str(error)
+    if kind == "sqlite":
         return _ask_sqlite(sqlite_path(url))
     try:
         now, replicas = replicas_at(place_of(url))
@@ -68,7 +73,6 @@ def ask_store(url: str) -> Answer:
 
 def _ask_any(url: str) -> Answer:
     from qbeat.store import open_store  # noqa: PLC0415 - heavy
-    from qbeat.store.base import StoreError, StoreUnusable  # noqa: PLC0415 - likewise
 
     try:
         with open_store(url, create=False) as store:

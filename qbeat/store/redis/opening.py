@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from qbeat.store.base import StoreUnusable
+from qbeat.store.base import StoreMissing, StoreUnusable
 from qbeat.store.redis.scripts import Script, script
 from qbeat.store.redis.server import Server
 
@@ -39,9 +39,8 @@ def prepare(server: Server, keys: Sequence[str], *, create: bool) -> None:
             f"program knows {VERSION}): upgrade qbeat here, or name another store with -s"
         )
     if not create and version < VERSION:
-        raise StoreUnusable(
-            f"{server.url} holds no store of this version: start qbeat once to make it, or name another with -s"
-        )
+        kind, what = (StoreUnusable, "no store of this version") if version else (StoreMissing, "no store")
+        raise kind(f"{server.url} holds {what}: start qbeat once to make it, or name another with -s")
     migrate(server, keys, version)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, false
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from qbeat.store.base import StoreUnusable
+from qbeat.store.base import StoreMissing, StoreUnusable
 from qbeat.store.sql import migrations
 from qbeat.store.sql.dialect import Dialect
 from qbeat.store.sql.sqlite import Sqlite
@@ -94,9 +94,8 @@ def _prepare(dialect: Dialect, *, create: bool) -> None:
     with dialect.engine.connect() as connection:
         version = migrations.version_of(connection)
     if not create and version < migrations.VERSION:
-        raise StoreUnusable(
-            f"{dialect.url} holds no store of this version: start qbeat once to make it, or name another with -s"
-        )
+        kind, what = (StoreUnusable, "no store of this version") if version else (StoreMissing, "no store")
+        raise kind(f"{dialect.url} holds {what}: start qbeat once to make it, or name another with -s")
     if not create:
         return
     if version < migrations.VERSION:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from qbeat.store.base import StoreError, StoreUnavailable, StoreUnusable
+from qbeat.store.base import StoreError, StoreMissing, StoreUnavailable, StoreUnusable
 
 APPLICATION_ID: Final = 0x71626561
 """Marks an SQLite file as a store of qbeat: "qbea" in ASCII."""
@@ -124,7 +124,7 @@ def _check_absent(path: Path, *, create: bool) -> None:
     if not path.parent.is_dir():
         raise StoreUnusable(f"the folder {path.parent} does not exist: make it, or {_ELSEWHERE}")
     if not create:
-        raise StoreUnusable(f"there is no store at {path}: start qbeat once, or name it with -s")
+        raise StoreMissing(f"there is no store at {path}: start qbeat once, or name it with -s")
 
 
 def _check_present(path: Path, *, create: bool) -> None:
@@ -139,7 +139,7 @@ def _check_present(path: Path, *, create: bool) -> None:
     if tables or application or _has_pages_elsewhere(path):
         raise StoreUnusable(f"{path} is the SQLite database of another program: {_ELSEWHERE}")
     if not create:
-        raise StoreUnusable(f"{path} is empty: start qbeat once, or name another store with -s")
+        raise StoreMissing(f"{path} is empty: start qbeat once, or name another store with -s")
 
 
 def _identity_with_log(path: Path) -> tuple[int, int]:
