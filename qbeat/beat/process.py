@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from celery.exceptions import SecurityError
-from celery.platforms import LockFailed, create_pidlock, maybe_drop_privileges
+from celery.platforms import LockFailed, Pidfile, create_pidlock, maybe_drop_privileges
 
 from qbeat.beat.errors import SettingError
 
@@ -71,6 +71,18 @@ def _check_pidfile(pidfile: str) -> None:
         raise SettingError(_no_pidfile(pidfile, f"there is no folder {folder}"))
     if not os.access(folder, os.W_OK):
         raise SettingError(_no_pidfile(pidfile, f"the folder {folder} is not writable for this user"))
+    _remove_if_stale(pidfile)
+
+
+def _remove_if_stale(pidfile: str) -> None:
+    """Remove the file if no living process has written it, as Celery would, but for a number out of bounds."""
+    lock = Pidfile(pidfile)
+    try:
+        lock.remove_if_stale()
+    except OverflowError:
+        lock.remove()
+    except OSError as error:
+        raise SettingError(_no_pidfile(pidfile, _reason(error))) from error
 
 
 def _no_pidfile(pidfile: str, why: str) -> str:

@@ -98,6 +98,19 @@ def test_a_pid_file_of_a_living_process_is_respected(tmp_path: Path) -> None:
     assert (tmp_path / "q.pid").read_text() == f"{os.getpid()}\n"
 
 
+@pytest.mark.parametrize(
+    "content", ["999999999999\n", "9" * 30 + "\n", "-999999999999\n", "nobody\n", "", b"\xff\n"]
+)
+def test_a_pid_file_that_names_no_process_is_replaced(
+    tmp_path: Path, start_qbeat: StartQbeat, content: str | bytes
+) -> None:
+    write(tmp_path)
+    file = tmp_path / "q.pid"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    qbeat = firing(start_qbeat, tmp_path, "--pidfile", "q.pid")
+    assert file.read_text() == f"{qbeat.pid}\n"
+
+
 def test_the_log_level_holds(tmp_path: Path, start_qbeat: StartQbeat) -> None:
     write(tmp_path)
     qbeat = start_qbeat(tmp_path, "-A", "tasks", "-l", "WARNING")
@@ -333,6 +346,8 @@ def test_a_place_where_nobody_may_write_is_refused(tmp_path: Path) -> None:
             ["-f", "/nonexistent/x.log"],
             "the log file /nonexistent/x.log cannot be opened: No such file or direct",
         ),
+        (["--pidfile", "/"], "the pid file / cannot be written: "),
+        (["--detach", "--pidfile", "/"], "the pid file / cannot be written: "),
         (["--uid", "nosuch"], "--uid nosuch cannot be: User does not exist: nosuch; name one that exists"),
         (["--gid", "nosuch"], "--gid nosuch cannot be: Group does not exist: nosuch; name one that exists"),
         (["--detach", "--uid", "nosuch"], "--uid nosuch cannot be: User does not exist: nosuch"),
@@ -365,6 +380,18 @@ def test_in_the_background_the_sentence_goes_into_the_log(tmp_path: Path) -> Non
     log = tmp_path / "q.log"
     eventually(lambda: log.exists() and "other.db is not an SQLite database" in log.read_text(), within=30)
     assert len(log.read_text().splitlines()) == 1
+
+
+def test_in_the_background_a_pid_file_that_names_no_process_is_no_hindrance(tmp_path: Path) -> None:
+    write(tmp_path)
+    _garbage(tmp_path / "other.db")
+    (tmp_path / "q.pid").write_text("999999999999\n")
+    done = run_qbeat(
+        tmp_path, "-A", "tasks", "--detach", "-f", "q.log", "--pidfile", "q.pid", "-s", "other.db"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    log = tmp_path / "q.log"
+    eventually(lambda: log.exists() and "other.db is not an SQLite database" in log.read_text(), within=30)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pymongo") is not None, reason="needs a package to be missing")
