@@ -139,8 +139,10 @@ def test_the_probe_says_no_where_nothing_is(tmp_path: Path, arguments: tuple[str
         ("absent/x.db", "Make it, or name another file with -s."),
         (
             "foo://x",
-            "Use a file name, sqlite://, postgresql://, mysql://, redis://, rediss:// or sentinel://, "
-            "or broker for the broker's own Redis.",
+            (
+                "Use a file name, sqlite://, postgresql://, mysql://, redis://, rediss:// or sentinel://, "
+                "or broker for the broker's own Redis."
+            ),
         ),
     ],
 )
