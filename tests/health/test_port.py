@@ -144,6 +144,22 @@ def test_a_broker_that_is_away_makes_it_neither_dead_nor_unready(
     assert qbeat.told("/readyz") == (200, {"ok": True, "problems": [], "broker_up": False})
 
 
+def test_an_app_that_changes_its_folder_stays_ready(tmp_path: Path, start_qbeat: StartQbeat) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    write(
+        tmp_path,
+        QUICK + "import os\n"
+        "from celery import signals\n"
+        "leave = lambda **_: os.chdir('elsewhere')\n"
+        "signals.beat_init.connect(leave, weak=False)\n",
+    )
+    qbeat = Watched(start_qbeat, tmp_path, "-s", "q.db")
+    qbeat.until_ready()
+    eventually(lambda: qbeat.metric("qbeat_replicas") == 1, within=30)
+    assert qbeat.told("/readyz")[0] == 200
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
 def test_a_loop_that_hangs_is_told_by_the_watchdog(tmp_path: Path, start_qbeat: StartQbeat) -> None:
     write(tmp_path, HANGS)
     qbeat = Watched(start_qbeat, tmp_path)

@@ -19,7 +19,7 @@ from qbeat.beat.settings import Settings
 from qbeat.schedules.tzdb import database
 from qbeat.store import open_store
 from qbeat.store.base import Store
-from qbeat.store.opening import scheme_of
+from qbeat.store.opening import scheme_of, sqlite_path
 
 
 class Monitor:
@@ -29,6 +29,7 @@ class Monitor:
         self._settings = settings
         self._vitals = vitals
         self._store_url = ""
+        self._open_store = _opener(settings.store)
         self.metrics = Metrics()
         self._watchdog: Watchdog | None = None
         self._server: HealthServer | None = None
@@ -49,7 +50,7 @@ class Monitor:
         self._watchdog = Watchdog(
             self._vitals,
             entries,
-            self._opener(),
+            self._open_store,
             bound=self._settings.watchdog_after,
             takeover_delay=timings.takeover_delay,
             live_within=timings.live_within,
@@ -77,12 +78,6 @@ class Monitor:
     def metrics_page(self) -> Page:
         """Return all that is measured, for Prometheus."""
         return 200, CONTENT_TYPE, render([*self._facts(), *self._gauges(), *self.metrics.families()])
-
-    def _opener(self) -> Callable[[], Store] | None:
-        url = self._settings.store
-        if scheme_of(url) == "memory":
-            return None
-        return lambda: open_store(url, create=False)
 
     def _not_ready(self) -> list[str]:
         vitals, watchdog = self._vitals, self._watchdog
@@ -140,3 +135,11 @@ def _shown(look: Look) -> Iterator[Family]:
         "By how much this machine's clock is ahead of the store's.",
         look.clock_offset,
     )
+
+
+def _opener(url: str) -> Callable[[], Store] | None:
+    """Return what opens a store again, from whatever folder the app changes to meanwhile; one in memory cannot be."""
+    if scheme_of(url) == "memory":
+        return None
+    where = str(sqlite_path(url).absolute()) if scheme_of(url) == "sqlite" else url
+    return lambda: open_store(where, create=False)
