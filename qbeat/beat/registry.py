@@ -10,6 +10,8 @@ from typing import Final
 
 from qbeat.beat.decide import account_for
 from qbeat.beat.entries import Entry
+from qbeat.beat.instants import iso, iso_or_none
+from qbeat.beat.outlook import Outlook, is_outdated, outlook, owes
 from qbeat.beat.stored import stored_schedule
 from qbeat.store.base import Store
 from qbeat.store.batches import in_batches
@@ -133,6 +135,7 @@ class Registry:
             lost: list[str] = []
             for change, written in zip(changes, self._save(changes), strict=True):
                 if written:
+                    self._tell_if_never(change)
                     yield change.record
                 else:
                     lost.append(change.record.name)
@@ -147,6 +150,16 @@ class Registry:
         if changes:
             names = ", ".join(change.record.name for change in changes)
             logger.error("%s could not be written: others keep writing them.", names)
+
+    def _tell_if_never(self, change: Change) -> None:
+        """Warn of an entry that is new and has nothing to come; once, for from then on it is known."""
+        record = change.record
+        if change.expected_revision is None and record.due_at is None:
+            schedule = self._entries[record.name].schedule
+            logger.warning(
+                "entry %r will not fire: its schedule (%s) has no fire time after %s.",
+                *(record.name, schedule.describe(), iso(record.cursor)),
+            )
 
     def _save(self, changes: Sequence[Change]) -> list[bool]:
         """Save a batch; return which of its changes have won."""
@@ -168,6 +181,7 @@ class Registry:
             record.fingerprint == entry.fingerprint
             and record.generation == self._generation
             and record.retired_at is None
+            and not is_outdated(entry, record)
         ):
             return None
         return self._update(entry, record, now)
@@ -175,7 +189,7 @@ class Registry:
     def _new(self, entry: Entry, now: int) -> EntryRecord:
         anchor = entry.last_run_at if entry.last_run_at is not None else now
         uid = token_hex(16)
-        upcoming, due_at = _upcoming(entry, uid, anchor, anchor)
+        upcoming, due_at = outlook(entry, uid, cursor=anchor, anchor=anchor)
         return EntryRecord(
             name=entry.name,
             uid=uid,
@@ -194,16 +208,19 @@ class Registry:
         )
 
     def _update(self, entry: Entry, record: EntryRecord, now: int) -> Change:
+        """Return how a stored entry changes; a change of its schedule, unlike others, counts from ``now`` on.
+
+        Its grid stays: one that began anew with each deploy might never come to its first fire time.
+        """
         schedule_data = entry.schedule.to_data()
-        rescheduled = schedule_data != record.schedule
-        cursor, anchor = record.cursor, record.anchor
-        skips: tuple[Skip, ...] = ()
-        if rescheduled or record.retired_at is not None:
-            cursor = max(record.cursor, now)
-            skips = _superseded(record, until=cursor)
-        if rescheduled:
-            anchor = cursor
-        upcoming, due_at = _upcoming(entry, record.uid, cursor, anchor)
+        is_same = schedule_data == record.schedule and record.retired_at is None
+        cursor = record.cursor if is_same else max(record.cursor, now)
+        coming = _coming(entry, record, cursor)
+        if _is_due_by_the_change(coming, record, now):
+            cursor = max(cursor, now)
+            coming = _coming(entry, record, cursor)
+        if is_same and coming.next_fire_time != record.next_fire_time:
+            _tell_of_other(entry, coming, record)
         updated = replace(
             record,
             task=entry.task,
@@ -212,14 +229,13 @@ class Registry:
             definition=entry.definition,
             fingerprint=entry.fingerprint,
             generation=self._generation,
-            anchor=anchor,
             cursor=cursor,
-            next_fire_time=upcoming,
-            due_at=due_at,
+            next_fire_time=coming.next_fire_time,
+            due_at=coming.due_at,
             revision=record.revision + 1,
             retired_at=None,
         )
-        return Change(updated, record.revision, record.cursor, skips)
+        return Change(updated, record.revision, record.cursor, _superseded(record, until=cursor))
 
     def _retirement(self, record: EntryRecord, now: int) -> Change:
         cursor = max(record.cursor, now)
@@ -234,19 +250,28 @@ class Registry:
         return Change(retired, record.revision, record.cursor, _superseded(record, until=cursor))
 
 
-def _upcoming(entry: Entry, uid: str, cursor: int, anchor: int) -> tuple[int | None, int | None]:
-    """Return the next fire time and when to look at the entry."""
-    try:
-        upcoming = entry.schedule.next_us(cursor, anchor)
-        return upcoming, entry.policies.due_at(uid, entry.schedule, upcoming, anchor)
-    except Exception:
-        # A schedule of the user's own may raise anything; the scheduler asks it again.
-        logger.exception("entry %r: its schedule cannot say when it fires.", entry.name)
-        return None, cursor
+def _coming(entry: Entry, record: EntryRecord, cursor: int) -> Outlook:
+    runs = record.total_run_count
+    return outlook(entry, record.uid, cursor=cursor, anchor=record.anchor, runs=runs)
+
+
+def _is_due_by_the_change(coming: Outlook, record: EntryRecord, now: int) -> bool:
+    """Whether a fire time that has passed by ``now`` is none that the entry was waiting for."""
+    upcoming = coming.next_fire_time
+    return upcoming is not None and upcoming <= now and not owes(record, now)
+
+
+def _tell_of_other(entry: Entry, coming: Outlook, record: EntryRecord) -> None:
+    logger.info(
+        "entry %r fires next at %s, not at %s: its time zone's data, its holidays or its code have changed.",
+        *(entry.name, iso_or_none(coming.next_fire_time), iso_or_none(record.next_fire_time)),
+    )
 
 
 def _superseded(record: EntryRecord, until: int) -> tuple[Skip, ...]:
     """Account for the fire times that the schedule before would still have had, where it can be read."""
+    if until == record.cursor:
+        return ()
     schedule = stored_schedule(record)
     if schedule is None:
         return ()

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from qbeat.schedules import Crontab, Interval
+from qbeat.beat.entries import Entry
+from qbeat.schedules import Crontab, Interval, Once
 from qbeat.schedules.base import SECOND
 from qbeat.store.records import Change, EntryRecord
-from tests.beat.world import START, World, changed, entry, seconds
+from tests.beat.world import START, Replica, World, changed, entry, seconds
 
 
 def fired(world: World, name: str) -> list[float]:
     return seconds(world.broker.fire_times(name))
+
+
+def deploy(world: World, *entries: Entry) -> Replica:
+    """A new version of the process takes the place of the latest one."""
+    world.replicas[-1].stop()
+    return world.start(*entries)
 
 
 def running(world: World) -> dict[str, EntryRecord]:
@@ -54,17 +62,69 @@ def test_a_restart_with_the_same_code_writes_nothing(world: World) -> None:
     assert {name: (record.revision, record.change) for name, record in running(world).items()} == before
 
 
+@pytest.mark.parametrize(
+    "past", [entry("late", Once("2020-01-01T00:00Z")), entry("late", 60, end="2020-01-01T00:00Z")], ids=["once", "end"]
+)  # fmt: skip
+def test_a_new_entry_whose_time_has_passed_is_told_to_fire_never_and_only_then(
+    world: World, past: Entry, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.start(past, entry("a", 10)).tick()
+    [line] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "'late' will not fire: " in line.getMessage()
+    assert "2020-01-01" in line.getMessage()
+    caplog.clear()
+    deploy(world, past).tick()
+    deploy(world, changed(past, args=(1,))).tick()
+    assert "late" not in caplog.text
+
+
 # --- changed
 
 
-def test_a_changed_schedule_counts_from_the_change_on(world: World) -> None:
+def test_a_changed_interval_counts_on_the_grid_that_it_has_had(world: World) -> None:
     world.start(entry("a", 60))
     world.run(90)
-    world.replicas[-1].stop()
-    world.start(entry("a", 7))
+    deploy(world, entry("a", 7))
     world.run(15)
-    assert fired(world, "a") == [60, 97, 104]
-    assert world.record("a").anchor == START + 90 * SECOND
+    assert fired(world, "a") == [60, 91, 98, 105]
+    assert world.record("a").anchor == START
+
+
+def test_an_interval_whose_versions_alternate_faster_than_it_fires_goes_on_firing(world: World) -> None:
+    world.start(entry("a", 60))
+    for turn in range(1, 13):
+        world.run(20)
+        deploy(world, entry("a", 30 if turn % 2 else 60))
+    assert {60, 120, 180} <= set(fired(world, "a"))
+
+
+def test_an_interval_whose_end_moves_with_each_deploy_goes_on_firing(world: World) -> None:
+    world.start(entry("a", 60))
+    for turn in range(1, 10):
+        world.run(20)
+        deploy(world, entry("a", 60, end=datetime(2027, 1, turn, tzinfo=UTC)))
+    assert fired(world, "a") == [60, 120, 180]
+
+
+def test_an_interval_that_was_a_crontab_meanwhile_fires_after_its_return_on_its_old_grid(
+    world: World,
+) -> None:
+    world.start(entry("a", 50))
+    world.run(75)
+    deploy(world, entry("a", Crontab(timezone="UTC")))
+    world.run(250)
+    deploy(world, entry("a", 50))
+    world.run(80)
+    # The world begins a quarter of a second after the minute.
+    assert fired(world, "a") == [50, *(minute - 0.25 for minute in (120, 180, 240, 300)), 350, 400]
+
+
+def test_an_interval_that_becomes_relative_fires_only_after_the_change(world: World) -> None:
+    world.start(entry("a", 7200))
+    world.run(5000)
+    deploy(world, entry("a", Interval(3600, relative=True)))
+    world.run(3600)
+    assert fired(world, "a") == [7200 - 0.25]
 
 
 def test_fire_times_before_a_change_of_schedule_are_superseded(world: World) -> None:
@@ -80,8 +140,7 @@ def test_fire_times_before_a_change_of_schedule_are_superseded(world: World) -> 
 
 def test_a_crontab_moved_to_an_hour_that_has_passed_does_not_fire_at_once(world: World) -> None:
     world.start(entry("a", Crontab(0, 3, timezone="UTC"))).tick()
-    world.replicas[-1].stop()
-    world.start(entry("a", Crontab(0, 9, timezone="UTC")))
+    deploy(world, entry("a", Crontab(0, 9, timezone="UTC")))
     world.run(120)
     assert fired(world, "a") == []
 
@@ -105,9 +164,35 @@ def test_a_change_of_anything_else_keeps_the_cadence(world: World, change: dict[
 def test_a_changed_entry_is_the_same_entry(world: World) -> None:
     world.start(entry("a", 60)).tick()
     uid = world.record("a").uid
-    world.replicas[-1].stop()
-    world.start(entry("a", 5)).tick()
+    deploy(world, entry("a", 5)).tick()
     assert world.record("a").uid == uid
+
+
+def test_an_entry_that_has_used_up_its_runs_stays_finished_through_a_change(world: World) -> None:
+    one = entry("a", 10, max_runs=1)
+    world.start(one)
+    world.run(15)
+    deploy(world, changed(one, args=(2,)))
+    world.run(15)
+    record = world.record("a")
+    assert (record.next_fire_time, record.due_at, record.total_run_count) == (None, None, 1)
+
+
+def test_an_entry_that_has_used_up_its_runs_and_is_given_more_fires_again(world: World) -> None:
+    world.start(entry("a", 10, max_runs=1))
+    world.run(25)
+    deploy(world, entry("a", 10, max_runs=2))
+    world.run(30)
+    assert fired(world, "a") == [10, 30]
+
+
+def test_an_entry_whose_runs_are_cut_down_to_what_it_has_had_is_finished(world: World) -> None:
+    world.start(entry("a", 10))
+    world.run(25)
+    deploy(world, entry("a", 10, max_runs=2))
+    world.run(30)
+    assert fired(world, "a") == [10, 20]
+    assert world.record("a").next_fire_time is None
 
 
 # --- retired
@@ -116,8 +201,7 @@ def test_a_changed_entry_is_the_same_entry(world: World) -> None:
 def test_an_entry_that_nobody_declares_any_more_is_retired_and_fires_no_more(world: World) -> None:
     world.start(entry("a", 10), entry("b", 10))
     world.run(15)
-    world.replicas[-1].stop()
-    world.start(entry("b", 10))
+    deploy(world, entry("b", 10))
     world.run(20)
     assert fired(world, "a") == [10]
     assert fired(world, "b") == [10, 20, 30]
@@ -132,8 +216,7 @@ def test_a_rollback_finds_the_state_of_a_retired_entry(world: World) -> None:
     before = world.record("a")
     world.start(entry("b", 10)).tick()
     world.run(20)
-    world.replicas[-1].stop()
-    world.start(entry("a", 10), entry("b", 10))
+    deploy(world, entry("a", 10), entry("b", 10))
     world.run(10)
     after = world.record("a")
     assert (after.uid, after.anchor, after.retired_at) == (before.uid, before.anchor, None)
@@ -143,8 +226,7 @@ def test_a_rollback_finds_the_state_of_a_retired_entry(world: World) -> None:
 
 def test_an_app_without_entries_retires_them_all(world: World) -> None:
     world.start(entry("a", 10)).tick()
-    world.replicas[-1].stop()
-    world.start().tick()
+    deploy(world).tick()
     assert running(world) == {}
 
 
@@ -225,6 +307,5 @@ def test_replicas_that_start_at_the_same_time_agree(world: World) -> None:
 def test_more_entries_than_a_store_takes_at_once_are_written_in_batches(world: World) -> None:
     world.start(*(entry(f"e{number}", 3600) for number in range(2500))).load()
     assert len(running(world)) == 2500
-    world.replicas[-1].stop()
-    world.start().load()
+    deploy(world).load()
     assert running(world) == {}
