@@ -244,6 +244,46 @@ def test_without_a_name_the_default_app_needs_a_configuration(apps: Apps) -> Non
         load_app(AppOptions())
 
 
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        ("import sys; sys.exit(0)", "sys.exit(0)"),
+        ("import sys; sys.exit()", "sys.exit()"),
+        ("import sys; sys.exit('no settings')", "sys.exit('no settings')"),
+        ("raise SystemExit(3)", "sys.exit(3)"),
+        ("import argparse; argparse.ArgumentParser().parse_args(['--no-such'])", "sys.exit(2)"),
+    ],
+)
+@pytest.mark.parametrize(
+    "source",
+    ["{}", "def end(**_):\n    {}\n\napp = Celery()\napp.on_after_configure.connect(end)"],
+    ids=["while it is imported", "in a hook"],
+)
+def test_an_app_that_ends_the_process_is_told_as_one_that_cannot_be_loaded(
+    apps: Apps, source: str, ending: str, said: str
+) -> None:
+    name = apps.write(source.format(ending))
+    with pytest.raises(AppError) as caught:
+        load_app(AppOptions(app=name))
+    assert re.fullmatch(
+        rf"the app cannot be loaded: it ends the process by {re.escape(said)} at {name}\.py:\d+; take that out, "
+        r"or put it under if __name__ == '__main__'",
+        str(caught.value),
+    )
+    assert caught.value.exit_code == USAGE
+
+
+def test_where_it_ends_may_be_in_a_module_that_it_imports(apps: Apps) -> None:
+    settings = apps.write("import sys\nsys.exit('no settings')")
+    with pytest.raises(AppError, match=rf" at {settings}\.py:\d+; take that out"):
+        load_app(AppOptions(app=apps.write(f"import {settings}")))
+
+
+def test_an_interruption_while_the_app_is_imported_stays_one(apps: Apps) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        load_app(AppOptions(app=apps.write("raise KeyboardInterrupt")))
+
+
 # --- what else the command line says about it
 
 

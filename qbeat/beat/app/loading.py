@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ from celery.exceptions import ImproperlyConfigured
 from celery.utils.imports import import_from_cwd
 
 from qbeat.beat.app.declarations import call_late_hooks, watch
-from qbeat.beat.app.places import place_of
+from qbeat.beat.app.places import place_of, place_of_exit
 from qbeat.beat.errors import AppError, DeclarationError, QbeatError
 from qbeat.schedules import ScheduleError
 
@@ -42,12 +43,25 @@ def load_app(options: AppOptions) -> Celery:
     task modules), ``finalize()``. Hooks that missed ``on_after_configure`` are called at the end.
     """
     _export(options)
-    with watch():
+    with watch(), _telling_of_exits():
         app = find_app(options.app) if options.app else _default_app()
         _read_configuration(app, options.settings)
         _import_tasks(app)
         call_late_hooks(app)
     return app
+
+
+@contextmanager
+def _telling_of_exits() -> Iterator[None]:
+    """Raise an ``AppError`` for code of the app's that would end the process, perhaps with 0 and without a word."""
+    try:
+        yield
+    except SystemExit as end:
+        said = "" if end.code is None else repr(end.code)
+        raise AppError(
+            f"the app cannot be loaded: it ends the process by sys.exit({said}) at {place_of_exit(end)}; "
+            f"take that out, or put it under if __name__ == '__main__'"
+        ) from end
 
 
 def find_app(name: str) -> Celery:

@@ -15,6 +15,9 @@ _BETWEEN: Final = tuple(
 )
 """What stands between the user's code and us: the modules that read an app, the schedules, Celery."""
 
+_STANDARD: Final = Path(os.__file__).parent
+"""Where the modules of the standard library lie."""
+
 
 def place_of_caller() -> str:
     """Return file and line of the nearest caller that is the user's code."""
@@ -37,6 +40,13 @@ def place_of(error: BaseException) -> str:
         return "?"
     if not isinstance(error, ScheduleError):
         own = [(file, line) for file, line in own if file == own[0][0]]
+    return _place(*own[-1])
+
+
+def place_of_exit(end: SystemExit) -> str:
+    """Return file and line at which the user's code ended the process, itself or through ``argparse`` and its like."""
+    walked = ((frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(end.__traceback__))
+    own = [(file, line) for file, line in walked if Path(file).parent != _STANDARD]
     return _place(*own[-1])
 
 
