@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,9 @@ from celery import Task
 from celery.beat import BeatLazyFunc
 from kombu.entity import Exchange, Queue
 
+from qbeat.beat.clock import SystemClock
 from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.publishing.confirmed import ConfirmedSender
 from qbeat.beat.publishing.plain import Answer
 from tests.beat.confirmed import (
@@ -32,6 +35,7 @@ from tests.beat.confirmed import (
     verdicts,
 )
 from tests.beat.declaring import app_with, nothing
+from tests.beat.publishing import Pauses
 from tests.servers import RabbitMQServer, TcpProxy, eventually
 
 # --- order
@@ -260,19 +264,107 @@ def test_an_alarm_of_the_broker_holds_publishing_back_and_its_end_sets_it_free(
     app = app_with(rabbitmq_url)
     with publisher_on(app) as publisher:
         assert len(results_of(publisher, firings(5))) == 5
-        rabbitmq_server.evaluate("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})")
-        try:
+        with alarm(rabbitmq_server):
             stuck = results_of(publisher, firings(50, 1))
             assert {result.verdict for result in stuck} <= {Verdict.UNCERTAIN, Verdict.UNSENT}
             eventually(lambda: not publisher.ready)
             # What is tried again all the same is not sent: it would lie in the broker's socket.
             again = results_of(publisher, firings(50, 1))
             assert {result.verdict for result in again} == {Verdict.UNSENT}
-        finally:
-            rabbitmq_server.evaluate("rabbit_alarm:clear_alarm({resource_limit, memory, node()})")
         eventually(lambda: publisher.ready, within=15)
         results = results_of(publisher, firings(50, 1))
         assert {result.verdict for result in results} == {Verdict.PUBLISHED}
     counts = Counter(task_ids(taken(rabbitmq_url)))
     assert set(counts) == {*ids(firings(5)), *ids(firings(50, 1))}
     assert max(counts.values()) <= 2
+
+
+@pytest.mark.parametrize("way", ["fast", "plain"])
+def test_an_alarm_is_heeded_as_soon_as_it_is_heard(
+    rabbitmq_url: str, rabbitmq_server: RabbitMQServer, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    for module in ("plain", "confirmed"):
+        monkeypatch.setattr(f"qbeat.beat.publishing.{module}.SOCKET_TIMEOUT", 120.0)
+    app = app_with(rabbitmq_url)
+    app.task(nothing, name="tasks.own", base=Own, shared=False)
+    one = replace(entry("one"), task="tasks.add" if way == "fast" else "tasks.own")
+    with publisher_on(app) as publisher:
+        assert [each.verdict for each in results_of(publisher, [firing(one)])] == [Verdict.PUBLISHED]
+        with alarm(rabbitmq_server):
+            [result] = results_of(publisher, [firing(one, 1)])
+            assert result.verdict is Verdict.UNCERTAIN
+            assert not publisher.ready
+
+
+def test_what_an_alarm_held_up_in_the_brokers_socket_is_not_sent_again(
+    rabbitmq_url: str, rabbitmq_server: RabbitMQServer
+) -> None:
+    jobs = firings(50, 1)
+    with publisher_on(app_with(rabbitmq_url)) as publisher:
+        assert len(results_of(publisher, firings(5))) == 5
+        with alarm(rabbitmq_server):
+            stuck = results_of(publisher, jobs)
+            assert {result.verdict for result in stuck} == {Verdict.UNCERTAIN}
+        eventually(lambda: publisher.ready, within=15)
+        assert {result.verdict for result in results_of(publisher, jobs)} == {Verdict.PUBLISHED}
+    assert Counter(task_ids(taken(rabbitmq_url))) == Counter(ids([*firings(5), *jobs]))
+
+
+def test_an_alarm_is_heeded_even_when_the_messages_do_not_fit_into_the_socket(
+    rabbitmq_url: str, rabbitmq_server: RabbitMQServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qbeat.beat.publishing.plain.SOCKET_TIMEOUT", 1.0)
+    jobs = [firing(entry(f"e{place}", "x" * 80_000), 1) for place in range(300)]
+    with publisher_on(app_with(rabbitmq_url)) as publisher:
+        assert len(results_of(publisher, firings(5))) == 5
+        with alarm(rabbitmq_server):
+            stuck = results_of(publisher, jobs)
+            assert Verdict.UNCERTAIN in {result.verdict for result in stuck}
+            assert not publisher.ready
+        eventually(lambda: publisher.ready, within=15)
+        assert {result.verdict for result in results_of(publisher, jobs)} == {Verdict.PUBLISHED}
+
+
+def test_an_alarm_that_is_raised_before_the_start_is_waited_for(
+    rabbitmq_url: str, rabbitmq_server: RabbitMQServer
+) -> None:
+    clock = SystemClock()
+    publisher = publisher_for(app_with(rabbitmq_url), clock, clock.now)
+    pauses = Pauses(publisher)
+    try:
+        with alarm(rabbitmq_server):
+            publisher.start()
+            eventually(lambda: publisher.ready or len(pauses.asked) >= 3)
+            assert not publisher.ready
+        eventually(lambda: publisher.ready, within=15)
+    finally:
+        publisher.close(5)
+        clock.close()
+
+
+def test_a_user_who_may_publish_to_one_exchange_only_is_not_kept_waiting(
+    rabbitmq_url: str, rabbitmq_server: RabbitMQServer
+) -> None:
+    host = rabbitmq_url.rpartition("/")[2]
+    name, virtual_host = f'<<"limited-{host}">>', f'<<"{host}">>'
+    rabbitmq_server.evaluate(f'rabbit_auth_backend_internal:add_user({name}, <<"secret">>, {name})')
+    rabbitmq_server.evaluate(
+        f"rabbit_auth_backend_internal:set_permissions"
+        f'({name}, {virtual_host}, <<".*">>, <<"^(tasks|celery)$">>, <<".*">>, {name})'
+    )
+    app = app_with(rabbitmq_url.replace("guest:guest", f"limited-{host}:secret"))
+    with app_with(rabbitmq_url).connection_for_write() as connection, connection.channel() as channel:
+        Exchange("tasks", "direct", durable=True)(channel).declare()
+    with publisher_on(app) as publisher:
+        job = firing(entry("one", exchange="tasks", routing_key="x"))
+        assert [result.verdict for result in results_of(publisher, [job])] == [Verdict.PUBLISHED]
+
+
+@contextmanager
+def alarm(rabbitmq: RabbitMQServer) -> Iterator[None]:
+    """The broker is short of memory."""
+    rabbitmq.evaluate("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})")
+    try:
+        yield
+    finally:
+        rabbitmq.evaluate("rabbit_alarm:clear_alarm({resource_limit, memory, node()})")

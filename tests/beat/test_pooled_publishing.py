@@ -19,6 +19,7 @@ from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.publishing.plain import Answer, PlainScheduler, PlainSender
 from qbeat.beat.publishing.pool import PooledPublisher
 from qbeat.schedules import Interval
+from tests.beat.publishing import Pauses
 from tests.beat.wire import job, lists
 from tests.servers import RabbitMQServer, RedisServer, eventually
 
@@ -170,11 +171,9 @@ def test_a_broker_that_comes_back_and_takes_nothing_is_asked_with_growing_pauses
     def promising(app: Celery, clock: SystemClock) -> Publisher:
         return PooledPublisher(lambda: PromisingSender(app, PlainScheduler(app)), clock, clock.now)
 
-    pauses = Pauses()
     with publishers(promising) as make:
         publisher = make(redis_url)
-        assert isinstance(publisher, PooledPublisher)
-        publisher._stop_knocking = pauses
+        pauses = Pauses(publisher)
         collected = Collected(publisher)
         for number in range(4):
             publisher.submit([firing(entry("a", 1), number)])
@@ -189,18 +188,6 @@ class PromisingSender(PlainSender):
 
     def send(self, jobs: Sequence[Job]) -> Sequence[Answer]:
         return [(Verdict.UNSENT, "too much")] * len(jobs)
-
-
-class Pauses(threading.Event):
-    """Keeps what pauses were asked for, and makes none."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[float | None] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.asked.append(timeout)
-        return self.is_set()
 
 
 def test_it_knows_what_it_holds(make_publisher: MakePublisher, redis_url: str) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 from kombu.exceptions import OperationalError
 
+from qbeat.beat.publishing.confirms import Window
+from qbeat.beat.publishing.plain import SOCKET_TIMEOUT
+
 logger = logging.getLogger("qbeat.publishing")
 
 
@@ -15,22 +18,29 @@ class Blockage:
     """Keeps the connection on which the broker said that it blocks publishers, until it says otherwise.
 
     A new connection would be welcome, and what is published on it would lie in the broker's socket until the
-    alarm is over. So nobody makes one before the kept one is free again or lost.
+    alarm is over. So nobody makes one before the kept one is free again or lost. What lay in the socket of the
+    kept one is confirmed then.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._window: Window | None = None
         self._blocked = False
+        self._arrived: set[str] = set()
 
-    def keep(self, connection: Any) -> bool:
-        """Keep a blocked connection, in whose place the caller makes another; ``False`` if one is kept already."""
+    def keep(self, connection: Any, window: Window | None) -> bool:
+        """Keep a blocked connection and its window, in whose place the caller makes others.
+
+        ``False`` if one is kept already.
+        """
         with self._lock:
             if self._connection is not None:
                 return False
             self._blocked = True
+            connection.connection.on_blocked = self._on_blocked
             connection.connection.on_unblocked = self._on_unblocked
-            self._connection = connection
+            self._connection, self._window = connection, window
             return True
 
     def check(self) -> None:
@@ -41,19 +51,40 @@ class Blockage:
             try:
                 while self._blocked:
                     self._connection.connection.drain_events(timeout=0)
+                self._take_in_confirmations()
             except TimeoutError:
                 raise OperationalError("the broker takes no messages now: it has raised an alarm") from None
             except Exception as error:  # noqa: BLE001 - a lost connection says nothing of the broker
                 logger.debug("lost the connection that the broker had blocked: %r", error)
-            connection, self._connection = self._connection, None
+            connection, self._connection, self._window = self._connection, None, None
         let_go(connection)
+
+    def has_arrived(self, task_id: str) -> bool:
+        """Whether a message that had no answer during the last alarm was confirmed after it; says so once."""
+        if task_id not in self._arrived:
+            return False
+        self._arrived.discard(task_id)
+        return True
 
     def end(self) -> None:
         """Let go of what is kept."""
         with self._lock:
-            connection, self._connection = self._connection, None
+            connection, self._connection, self._window = self._connection, None, None
         if connection is not None:
             let_go(connection)
+
+    def _take_in_confirmations(self) -> None:
+        if self._window is None:
+            return
+        sent = self._window.unanswered
+        try:
+            self._window.wait(SOCKET_TIMEOUT)
+        except Exception as error:  # noqa: BLE001 - each transport has its own errors
+            logger.debug("not all that the broker had held up is confirmed: %r", error)
+        self._arrived = {*sent} - self._window.unanswered - self._window.refused.keys()
+
+    def _on_blocked(self, _reason: str) -> None:
+        self._blocked = True
 
     def _on_unblocked(self) -> None:
         self._blocked = False

@@ -26,6 +26,8 @@ SLOW: Final = 0.1
 """Seconds that a window may take; after a slower one the next is half as wide."""
 CHANNEL: Final = 2
 """The channel of the windows; Kombu's own default channel, for the plain way and declarations, is 1."""
+NOWHERE: Final = "qbeat.nowhere"
+"""A queue that nobody has, for the default exchange to drop what is published to it."""
 
 _LOSSES: Final = (OSError, OperationalError, amqp.ConnectionError)
 """After these errors there is nobody to say goodbye to."""
@@ -66,16 +68,31 @@ class ConfirmedSender(PlainSender):
             self.close()
             raise
 
+    def check(self) -> None:
+        """Publish what goes nowhere: a broker that has raised an alarm welcomes connections, but confirms nothing."""
+        self.connect()
+        channel = self._producer.channel
+        try:
+            channel.basic_publish(
+                amqp.Message(b""), exchange="", routing_key=NOWHERE, confirm_timeout=SOCKET_TIMEOUT
+            )
+        except Exception as error:
+            self._drop(error)
+            if not isinstance(error, amqp.ChannelError):
+                raise
+            # This user may not publish there; that is an answer, too.
+            self.connect()
+
     def close(self) -> None:
         """Let go of the connection: politely if it is in order, else at once."""
         blocked, broken, self._is_blocked, self._is_broken = self._is_blocked, self._is_broken, False, False
-        self._window = None
+        window, self._window = self._window, None
         self._declared.clear()
         if not (blocked or broken):
             super().close()
             return
         connection, self._connection, self._producer = self._connection, None, None
-        if connection is not None and not (blocked and self._blockage.keep(connection)):
+        if connection is not None and not (blocked and self._blockage.keep(connection, window)):
             let_go(connection)
 
     def get_ready(self, entries: Sequence[tuple[Entry, str]]) -> bool:
@@ -84,7 +101,7 @@ class ConfirmedSender(PlainSender):
 
     def send(self, jobs: Sequence[Job]) -> list[Answer | None]:
         started = time.monotonic()
-        answers: list[Answer | None] = [None] * len(jobs)
+        answers = [self._known_already(job) for job in jobs]
         try:
             self._send_filled(jobs, answers)
         except Exception as error:  # noqa: BLE001 - each transport has its own errors
@@ -95,12 +112,15 @@ class ConfirmedSender(PlainSender):
         self._adapt(len(jobs), time.monotonic() - started)
         return answers
 
+    def _known_already(self, job: Job) -> Answer | None:
+        return (Verdict.PUBLISHED, None) if self._blockage.has_arrived(job.firing.task_id) else None
+
     def _send_filled(self, jobs: Sequence[Job], answers: list[Answer | None]) -> None:
         """Send what the templates can fill in; raises what connecting raises."""
         self._templates.refresh(watched=self._scheduler.is_watched)
         groups: dict[str, list[tuple[int, Route, bytes]]] = defaultdict(list)
         for place, job in enumerate(jobs):
-            found = self._templates.frames(job, self._render)
+            found = self._templates.frames(job, self._render) if answers[place] is None else None
             if found is not None:
                 route, frames = found
                 groups[route.exchange].append((place, route, frames))
@@ -215,7 +235,9 @@ class ConfirmedSender(PlainSender):
         self.close()
 
     def _on_blocked(self, _reason: str) -> None:
+        """Break off whatever waits for the broker: an alarm may last for hours."""
         self._is_blocked = True
+        raise OperationalError("the broker takes no messages now: it has raised an alarm")
 
     def _on_unblocked(self) -> None:
         self._is_blocked = False
