@@ -39,6 +39,19 @@ def open_store(url_or_path: str, *, clock: Callable[[], int] | None = None, crea
     return RedisStore.open(url_or_path, clock=clock, create=create)
 
 
+def check_url(url_or_path: str) -> None:
+    """Raise ``StoreUnusable`` for what no store can be opened at, as far as that is known without a look there."""
+    kind = kind_of(url_or_path)
+    if kind in _REDIS:
+        from qbeat.store.redis.address import parse_address  # noqa: PLC0415 - as above
+
+        parse_address(url_or_path)
+    elif kind in _SQL and "://" in url_or_path:
+        from qbeat.store.sql.opening import parse_url  # noqa: PLC0415 - as above
+
+        parse_url(url_or_path)
+
+
 def kind_of(url_or_path: str) -> str:
     """Return the scheme of a store that there can be; ``StoreUnusable`` if there is no such kind of store."""
     if url_or_path == "broker":

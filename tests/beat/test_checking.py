@@ -84,6 +84,35 @@ def test_a_look_at_many_entries_leaves_no_files_open(apps: Apps) -> None:
     assert open_files() <= before
 
 
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("qbeat_store = 'nope://host'", "nope:// is no kind of store"),
+        ("qbeat_store = 'redis:/host'", "redis: without two slashes is no URL of a store"),
+        ("qbeat_store = 'redis://host/name'", "the store's URL names the database 'name'"),
+        ("qbeat_store = 'postgresql://u:secret@host'", "postgresql://u:***@host names no database"),
+        ("qbeat_store = 'postgresql://host:abc/x'", "the store's URL cannot be read"),
+        ("qbeat_store = 'sqlite://'", "an SQLite store needs a file"),
+        ("qbeat_store = 'broker'", "-s broker needs a broker that is Redis"),
+        ("qbeat_history_days = 'abc'", "qbeat_history_days is 'abc'; give days"),
+        ("qbeat_health = 'here'", "the health port is 'here'; give an address"),
+    ],
+)
+def test_a_setting_that_cannot_be_ends_the_check_as_it_would_end_the_start(
+    apps: Apps, capsys: pytest.CaptureFixture[str], setting: str, sentence: str
+) -> None:
+    name = apps.write(f"{APP}app.conf.{setting}\n")
+    assert invoke(["check", "-A", name]) == 78
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1].startswith(f"qbeat: {sentence}")
+
+
+@pytest.mark.parametrize("store", ["absent/x.db", "redis://127.0.0.1:1/0", "postgresql://127.0.0.1:1/x"])
+def test_the_check_asks_no_store(apps: Apps, store: str) -> None:
+    assert invoke(["check", "-A", apps.write(f"{APP}app.conf.qbeat_store = {store!r}\n")]) == 0
+
+
 def test_warnings_end_with_1_only_where_check_is_strict(
     apps: Apps, capsys: pytest.CaptureFixture[str]
 ) -> None:

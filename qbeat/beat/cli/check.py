@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qbeat.beat.cli.options import app_options, json_option, load
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 
 @click.command("check")
@@ -16,13 +19,15 @@ from qbeat.beat.cli.options import app_options, json_option, load
 def command(strict: bool, as_json: bool, **options: Any) -> int:
     """List what may surprise in each entry: how it fires across clock changes, what other crons would do, …
 
-    Entries that cannot be end with exit code 78; warnings only with --strict.
+    Entries and settings that cannot be end with exit code 78; warnings with 1, only with --strict.
     """
     from qbeat.beat.app.checking import check_app
     from qbeat.beat.cli.output import print_json, print_table
     from qbeat.beat.errors import FAILED, OK
 
-    findings, entries = check_app(load(**options))
+    app = load(**options)
+    findings, entries = check_app(app)
+    _check_settings(app)
     if as_json:
         print_json(
             [{"entry": finding.entry, "code": finding.code, "warning": finding.text} for finding in findings]
@@ -31,6 +36,18 @@ def command(strict: bool, as_json: bool, **options: Any) -> int:
         print_table(
             ("ENTRY", "WARNING"),
             ((finding.entry, finding.text) for finding in findings),
-            empty=f"{entries} entries, no warnings.",
+            empty=f"{entries} {'entry' if entries == 1 else 'entries'}, no warnings.",
         )
     return FAILED if strict and findings else OK
+
+
+def _check_settings(app: Celery) -> None:
+    """Raise what the start would: for settings, and for a store's URL that leads nowhere."""
+    from qbeat.beat.health.address import parse_address
+    from qbeat.beat.settings import read_settings
+    from qbeat.store.opening import check_url
+
+    settings = read_settings(app)
+    check_url(settings.store)
+    if settings.health:
+        parse_address(settings.health)

@@ -42,18 +42,17 @@ def open_dialect(url: str, clock: Callable[[], int] | None, *, create: bool) -> 
 def _dialect(url: str, clock: Callable[[], int] | None, *, create: bool) -> Dialect:
     if "://" not in url:
         return Sqlite(Path(url), clock, create=create)
-    parsed = _parse(url)
+    parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
-        if parsed.database in {None, "", ":memory:"}:
-            raise StoreUnusable(
-                "an SQLite store needs a file: write sqlite:///name or sqlite:////folder/name"
-            )
-        return Sqlite(Path(parsed.database), clock, create=create)
+        return Sqlite(Path(str(parsed.database)), clock, create=create)
     return _server(parsed, clock)
 
 
-def _parse(url: str) -> URL:
-    """Read a URL; what is said of one that cannot be read tells nothing of it: there may be a password."""
+def parse_url(url: str) -> URL:
+    """Read the URL of a file or a database; raises ``StoreUnusable`` for one that cannot be.
+
+    What is said of one that cannot be read tells nothing of it: there may be a password.
+    """
     try:
         # Hosting services write postgres://, which SQLAlchemy does not know.
         parsed = make_url(re.sub(r"^postgres://", "postgresql://", url))
@@ -61,14 +60,19 @@ def _parse(url: str) -> URL:
         raise StoreUnusable(f"the store's URL cannot be read, or its port is no number: {_WRITE}") from error
     if "@" in (parsed.host or "") or (parsed.password and "@" in (parsed.database or "")):
         raise StoreUnusable(f"the store's URL has an @ after its host: {_WRITE}")
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database in {None, "", ":memory:"}:
+            raise StoreUnusable(
+                "an SQLite store needs a file: write sqlite:///name or sqlite:////folder/name"
+            )
+    elif not parsed.database:
+        raise StoreUnusable(
+            f"{parsed.render_as_string()} names no database: write it after the host, with a /"
+        )
     return parsed
 
 
 def _server(address: URL, clock: Callable[[], int] | None) -> Dialect:
-    if not address.database:
-        raise StoreUnusable(
-            f"{address.render_as_string()} names no database: write it after the host, with a /"
-        )
     kind = address.get_backend_name()
     try:
         if kind in {"postgresql", "postgres"}:
