@@ -33,11 +33,13 @@ MAX_FIRINGS: Final = 1_000
 DECIDE_WITHIN: Final = 0.05
 """Seconds after which a batch is claimed as far as it is decided: after a downtime some schedules think for long."""
 QUEUED_PAUSE: Final = 1 * SECOND
-"""How long an entry that catches up waits if its firings queue in the outbox behind an unsettled one."""
-LONGEST_PAUSE: Final = 64 * SECOND
-"""How long at most an entry waits whose claims all queue; from claim to claim the pause doubles."""
+"""How long an entry waits if its firings queue in the outbox behind an unsettled one, and it goes on being due."""
 PATIENCE: Final = 10
-"""Claims of an entry in a row that may queue before it has to wait: it fires faster than it can be published."""
+"""Claims of an entry in a row that may queue before it has to wait: it may fire faster than it can be published."""
+GROWING_PAUSE: Final = SECOND // 10
+"""So much longer does it wait with each further one,"""
+LONGEST_PAUSE: Final = 60 * SECOND
+"""and at most so long; or until what is before it has gone out here."""
 LINE_PAUSE: Final = SECOND // 20
 """How long an entry waits of which as many firings are being published as may be."""
 LOCKED_PAUSE: Final = SECOND // 5
@@ -272,11 +274,10 @@ class Claimer:
         """Keep an entry from filling the outbox with what cannot go out yet."""
         count = self._queued[tracked.uid] = self._queued.get(tracked.uid, 0) + 1
         now = self._time.now()
-        if count > PATIENCE:
-            pause = QUEUED_PAUSE << min(count - PATIENCE - 1, 10)
-            self._roster.postpone(tracked, now + min(pause, LONGEST_PAUSE))
-        elif tracked.due_at is not None and tracked.due_at <= now:
-            self._roster.postpone(tracked, now + QUEUED_PAUSE)
+        is_due = tracked.due_at is not None and tracked.due_at <= now
+        if is_due or count > PATIENCE:
+            pause = min(max(QUEUED_PAUSE, (count - PATIENCE) * GROWING_PAUSE), LONGEST_PAUSE)
+            self._roster.postpone(tracked, now + pause)
 
     def _to_publish(self, tracked: Tracked, claim: Claim) -> list[tuple[Firing, Entry]]:
         """Return the firings of a won claim that the claim has not pushed itself."""

@@ -326,6 +326,8 @@ class Dispatcher:
         left = self._publishing.pop(uid) - 1
         if left:
             self._publishing[uid] = left
+        else:
+            self._roster.resume(uid)
 
     def _counted(self, result: Result) -> Result:
         """Return the result with the attempt that the store counts, so that it takes the firing back."""

@@ -123,6 +123,12 @@ class Roster:
         self._postponed[tracked.uid] = until
         self._timeline.place(tracked.uid, until if tracked.fresh else None)
 
+    def resume(self, uid: str) -> None:
+        """Look at an entry when it is due, for what it was postponed for has come to its end."""
+        tracked = self._tracked.get(uid)
+        if self._postponed.pop(uid, None) is not None and tracked is not None:
+            self.put_back(tracked)
+
     def is_postponed(self, uid: str, now: int) -> bool:
         """Whether the entry is to be left alone at ``now``."""
         return self._postponed.get(uid, now) > now

@@ -185,5 +185,5 @@ def test_after_a_store_was_put_back_to_a_backup_everything_fires_on(world: World
     vars(world.store).update(backup)
     for number in range(writes_since):  # by others, who bring the count of changes up to where it was
         world.start(*first, entry(f"other-{number}", 3600)).load()
-    world.run(30)
+    world.run(40)
     assert len([time for time in seconds(world.broker.fire_times("new")) if time > 36]) > 1

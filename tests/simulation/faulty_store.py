@@ -90,6 +90,7 @@ class FaultyStore(Store):
         return self._begin("claim", lambda: self._claim(claims, settlements, replica))
 
     def settle(self, settlements: Sequence[Settlement], releases: Sequence[Release] = ()) -> None:
+        settlements = list(settlements)
         self._ask("settle", lambda: self._settle(settlements, releases))
 
     def take_over(self, *, replica: str, stale_after: int, limit: int) -> list[Firing]:
@@ -202,6 +203,7 @@ class FaultyStore(Store):
 
     def _claim(self, claims: Sequence[Claim], settlements: Sequence[Settlement], replica: str) -> list[Won]:
         won = self._store.claim(claims, settlements, replica=replica)
+        self._note_skips(settlements)
         world = self._process.world
         for claim, outcome in zip(claims, won, strict=True):
             self._ledger.claimed.append(Claimed(world.now, replica, claim, outcome))
@@ -223,10 +225,17 @@ class FaultyStore(Store):
 
     def _settle(self, settlements: Sequence[Settlement], releases: Sequence[Release]) -> None:
         self._store.settle(settlements, releases)
+        self._note_skips(settlements)
         for release in releases:
             slot = release.uid, release.fire_time, release.lane
             if self._ledger.holds.get(slot, ("", 0))[0] == self._process.name:
                 del self._ledger.holds[slot]
+
+    def _note_skips(self, settlements: Sequence[Settlement]) -> None:
+        """Note when firings that were claimed were left out after all."""
+        for one in settlements:
+            if one.outcome == "skipped":
+                self._ledger.skipped_at[one.uid, one.fire_time, one.lane] = self._store.now()
 
     def _take_over(self, replica: str, stale_after: int, limit: int) -> list[Firing]:
         taken = self._store.take_over(replica=replica, stale_after=stale_after, limit=limit)

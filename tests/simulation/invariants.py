@@ -247,6 +247,8 @@ def policies_held(facts: Facts) -> Iterator[str]:
             definition = _in_force(facts, uid, record)
             if record.outcome == "skipped" and definition is not None:
                 problem = _judge_skip(record, definition)
+                if problem and _was_too_late(facts, record, definition):
+                    continue
                 if problem:
                     yield f"{record.entry} {_span(facts, record)}: {problem}"
 
@@ -269,6 +271,16 @@ def _judge_skip(record: HistoryRecord, definition: Definition) -> str | None:
         return "missed, but nothing says how late is too late"
     late = record.claimed_at - definition.due[record.last_fire_time]
     return None if late > window else f"missed, but only {late} µs late"
+
+
+def _was_too_late(facts: Facts, record: HistoryRecord, definition: Definition) -> bool:
+    """Whether a firing waited in the outbox for too long, by the entry as it was or as it came to be."""
+    decided_at = facts.ledger.skipped_at.get((record.uid, record.fire_time, record.lane))
+    if decided_at is None or record.reason != "missed":
+        return False
+    late = decided_at - definition.due[record.fire_time]
+    windows = [_window(one.policies) for one in facts.definitions[record.uid]]
+    return any(window is not None and late > window for window in windows)
 
 
 def _window(policies: Policies) -> int | None:

@@ -57,5 +57,7 @@ class Ledger:
     """What a replica raised that it should not have."""
     holds: dict[Slot, tuple[str, int]] = field(default_factory=dict)
     """Who was given a firing to publish, and when."""
+    skipped_at: dict[Slot, int] = field(default_factory=dict)
+    """When a firing that had been claimed was skipped; by the store's clock."""
     ended: list[tuple[int, str, frozenset[str]]] = field(default_factory=list)
     """When a replica was killed or told to stop on purpose, and the entries with unsettled firings then."""

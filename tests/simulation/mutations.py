@@ -212,7 +212,7 @@ bug(
 # --- the outbox
 
 _settle = MemoryStore.settle
-_taken = memory_outbox.taken
+_taken = memory_outbox._taken
 
 
 @bug_in(MemoryStore, "settle", first=150)
@@ -231,7 +231,7 @@ def take_over_in_any_order(slots: Iterable[Any], now: int, stale_after: int) -> 
     return (held for held in slots if held.is_free(now, stale_after))
 
 
-@bug_in(memory, "taken")
+@bug_in(memory_outbox, "_taken")
 def forget_that_a_firing_is_uncertain(held: Any, replica: str, now: int) -> Firing:
     return _taken(held, replica, now)._replace(uncertain=False)
 
