@@ -551,7 +551,7 @@ def test_an_unnamed_entry_with_long_arguments_gets_a_name_that_every_store_can_h
 
 
 def test_a_given_name_that_no_store_can_hold_is_refused(apps: Apps) -> None:
-    with pytest.raises(DeclarationError, match="its name has 600 characters; give one of at most 400"):
+    with pytest.raises(DeclarationError, match="its name has 600 characters; give one of at most 500"):
         apps.entries("app.add_periodic_task(60, check_cat.s(), name='n' * 600)")
 
 

@@ -278,6 +278,15 @@ def test_the_doctor_finds_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert "absent does not exist" in found[0].text
 
 
+@pytest.mark.parametrize("store", ["broker", "redis:host", "foo://x"])
+def test_the_doctor_tells_nothing_of_the_file_of_a_store_that_is_none(tmp_path: Path, store: str) -> None:
+    code, findings = doctor(tmp_path, "-s", store)
+    assert code == 1
+    assert [
+        (each["check"], each["level"]) for each in findings if each["check"] in {"store", "permissions"}
+    ] == [("store", "error")]
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
 def test_the_doctor_finds_a_store_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "qbeat.db").touch(mode=0o444)

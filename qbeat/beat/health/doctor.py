@@ -15,8 +15,8 @@ from qbeat import __version__
 from qbeat.beat.health.overview import Overview, survey, tz_of
 from qbeat.schedules.tzdb import database
 from qbeat.store import open_store
-from qbeat.store.base import Store, StoreError, StoreMissing, StoreUnavailable
-from qbeat.store.opening import scheme_of, sqlite_path
+from qbeat.store.base import Store, StoreError, StoreMissing, StoreUnavailable, StoreUnusable
+from qbeat.store.opening import kind_of, sqlite_path
 
 SLOW_STORE: Final = 0.05
 """Seconds for one answer above which a store delays firings visibly."""
@@ -108,7 +108,7 @@ def versions() -> Finding:
 
 def file_permissions(url: str) -> Iterator[Finding]:
     """Look whether an SQLite store can be written by this user, and by nobody else."""
-    if scheme_of(url) != "sqlite":
+    if not _is_file(url):
         return
     path = sqlite_path(url)
     try:
@@ -130,6 +130,13 @@ def file_permissions(url: str) -> Iterator[Finding]:
         yield Finding("permissions", "error", f"{path} is writable for everybody.", f"chmod o-w {path}")
         return
     yield Finding("permissions", "ok", f"{path} and its folder are writable.")
+
+
+def _is_file(url: str) -> bool:
+    try:
+        return kind_of(url) == "sqlite"
+    except StoreUnusable:  # there is no such store, as is told of it
+        return False
 
 
 def store_latency(store: Store) -> Finding:
