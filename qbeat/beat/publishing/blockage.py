@@ -26,6 +26,7 @@ class Blockage:
         self._lock = threading.Lock()
         self._connection: Any = None
         self._window: Window | None = None
+        self._unanswered: frozenset[str] = frozenset()
         self._blocked = False
         self._arrived: set[str] = set()
 
@@ -41,6 +42,7 @@ class Blockage:
             connection.connection.on_blocked = self._on_blocked
             connection.connection.on_unblocked = self._on_unblocked
             self._connection, self._window = connection, window
+            self._unanswered = window.unanswered if window is not None else frozenset()
             return True
 
     def check(self) -> None:
@@ -66,22 +68,14 @@ class Blockage:
         self._arrived.discard(task_id)
         return True
 
-    def end(self) -> None:
-        """Let go of what is kept."""
-        with self._lock:
-            connection, self._connection, self._window = self._connection, None, None
-        if connection is not None:
-            let_go(connection)
-
     def _take_in_confirmations(self) -> None:
         if self._window is None:
             return
-        sent = self._window.unanswered
         try:
             self._window.wait(SOCKET_TIMEOUT)
         except Exception as error:  # noqa: BLE001 - each transport has its own errors
             logger.debug("not all that the broker had held up is confirmed: %r", error)
-        self._arrived = {*sent} - self._window.unanswered - self._window.refused.keys()
+        self._arrived = {*self._unanswered} - self._window.unanswered - self._window.refused.keys()
 
     def _on_blocked(self, _reason: str) -> None:
         self._blocked = True
