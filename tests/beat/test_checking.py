@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+from celery import signals
 
 from qbeat.beat.app.checking import Finding, check_app
 from qbeat.beat.cli.group import invoke
@@ -84,6 +87,156 @@ def test_a_look_at_many_entries_leaves_no_files_open(apps: Apps) -> None:
     assert open_files() <= before
 
 
+def declared(apps: Apps, declaration: str, before: str = "", *, header: str = APP) -> list[Finding]:
+    app = apps.load(
+        f"app.conf.result_expires = None\n{before}\n"
+        f"app.conf.beat_schedule = {{'feed': {{'schedule': 60, {declaration}}}}}\n",
+        header=header,
+    )
+    return check_app(app)[0]
+
+
+ADD = "'task': 'tasks.add'"
+CAT = "'task': 'tasks.check_cat'"
+
+
+@pytest.mark.parametrize(
+    ("declaration", "why"),
+    [
+        (f"{ADD}, 'args': (1, lambda: 2)", "EncodeError: Object of type function is not JSON serializable"),
+        ("'task': 'theirs.feed', 'args': (open,)", "is not JSON serializable"),
+        (f"{ADD}, 'kwargs': {{'x': 1, 'y': {{2: {{3}}.add}}}}", "is not JSON serializable"),
+        (f"{ADD}, 'args': (1,)", "TypeError: add() missing 1 required positional argument: 'y'"),
+        (f"{CAT}, 'options': {{'expires': 'soon'}}", "soon"),
+        (f"{CAT}, 'options': {{'countdown': 'x'}}", "TypeError: "),
+        (f"{CAT}, 'options': {{'serializer': 'nosuch'}}", "nosuch"),
+    ],
+)
+def test_an_entry_that_cannot_be_published_is_told_with_the_reason(
+    apps: Apps, declaration: str, why: str
+) -> None:
+    found = [each for each in declared(apps, declaration) if each.code != "unknown-task"]
+    assert [each.code for each in found] == ["cannot-be-published"]
+    assert found[0].text.startswith("it cannot be published: ")
+    assert why in found[0].text
+    assert "\n" not in found[0].text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "'countdown': 5, 'expires': 30.5, 'priority': 3, 'queue': 'cats'",
+        "'eta': datetime(2999, 1, 1), 'expires': datetime(2999, 1, 2), 'headers': {'by': 'us'}",
+        "'expires': '2999-01-01T00:00:00', 'exchange': 'cats', 'routing_key': 'cats.fed', 'link': check_cat.si()",
+        "'serializer': 'pickle', 'compression': 'zlib', 'ignore_result': True, 'time_limit': 3, 'shadow': 'cat'",
+        "'MessageGroupId': 'cats'",
+    ],
+)
+def test_options_that_celery_takes_are_passed_in_silence(apps: Apps, options: str) -> None:
+    assert declared(apps, f"{CAT}, 'options': {{{options}}}") == []
+
+
+@pytest.mark.parametrize(("serializer", "codes"), [("pickle", []), ("json", ["cannot-be-published"])])
+def test_arguments_need_to_suit_the_serializer_of_their_entry(
+    apps: Apps, serializer: str, codes: list[str]
+) -> None:
+    found = declared(apps, f"{ADD}, 'args': ({{1}}, 2), 'options': {{'serializer': {serializer!r}}}")
+    assert [each.code for each in found] == codes
+
+
+def test_of_many_entries_alike_each_is_looked_at(apps: Apps) -> None:
+    app = apps.load(
+        "app.conf.result_expires = None\n"
+        "for n, args in enumerate([(1, 2), (3, 4), (5,), (6, print), (7, 8)]):\n"
+        "    app.conf.beat_schedule[f'feed {n}'] = {'task': 'tasks.add', 'schedule': 60, 'args': args}\n"
+    )
+    assert [each.entry for each in check_app(app)[0]] == ["feed 2", "feed 3"]
+
+
+def test_a_misspelt_option_is_told_with_the_one_that_was_meant(apps: Apps) -> None:
+    [found] = declared(apps, f"{CAT}, 'options': {{'quue': 'cats'}}")
+    assert (found.code, found.text) == (
+        "unknown-option",
+        "Celery has no option 'quue'; did you mean 'queue'?",
+    )
+
+
+@pytest.mark.parametrize("exclude", ["", "'exclude': Cron('* 3 * * *'), "])
+def test_a_move_without_a_calendar_is_told(apps: Apps, exclude: str) -> None:
+    [found] = declared(
+        apps,
+        f"{CAT}, 'options': {{'qbeat': {{{exclude}'move': 'next'}}}}",
+        "from qbeat.schedules import Cron",
+    )
+    assert found.code == "move-without-days"
+    assert found.text.startswith("move='next' does nothing: give exclude=Calendar(")
+
+
+# --- what the check leaves alone
+
+TRACE = """
+from celery import signals
+from celery.beat import BeatLazyFunc
+seen = []
+
+@signals.before_task_publish.connect
+@signals.after_task_publish.connect
+def trace(**told):
+    seen.append(told)
+
+class Own(app.Task):
+    def apply_async(self, *args, **options):
+        seen.append(args)
+
+@app.task(name="tasks.own", base=Own)
+def own(x):
+    seen.append(x)
+
+@app.task(name="tasks.run", typing=False)
+def run(x):
+    seen.append(x)
+
+def spy():
+    seen.append("called")
+"""
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        "'task': 'tasks.run', 'args': (1,)",
+        "'task': 'tasks.own', 'args': (1,), 'options': {'quue': 1}",
+        "'task': 'tasks.run', 'args': (BeatLazyFunc(spy),)",
+        "'task': 'tasks.run', 'kwargs': {'x': BeatLazyFunc(spy)}",
+        "'task': 'celery.chain', 'kwargs': {'tasks': [run.si(1)]}",
+    ],
+)
+@pytest.mark.parametrize("is_eager", [False, True])
+def test_nothing_of_the_users_own_runs(apps: Apps, declaration: str, is_eager: bool) -> None:
+    assert declared(apps, declaration, f"{TRACE}app.conf.task_always_eager = {is_eager}") == []
+    [seen] = [vars(module)["seen"] for module in [*sys.modules.values()] if "seen" in vars(module)]
+    assert seen == []
+
+
+def test_the_receivers_of_signals_are_there_again_afterwards(apps: Apps) -> None:
+    receivers = list(signals.before_task_publish.receivers)
+    assert declared(apps, f"{CAT}", TRACE) == []
+    assert len(signals.before_task_publish.receivers) == len(receivers) + 1
+
+
+@pytest.mark.parametrize("broker", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1", "foo://bar"])
+def test_neither_broker_nor_result_backend_is_asked(apps: Apps, broker: str) -> None:
+    header = APP.replace("memory://", broker)
+    backend = "app.conf.result_backend = 'redis://127.0.0.1:1/0'"
+    sent = f"{ADD}, 'args': (1, 2)"
+    for declaration in (sent, f"{sent}, 'options': {{'countdown': 5}}", "'task': 'theirs.feed'"):
+        found = declared(apps, declaration, backend, header=header)
+        assert [each.code for each in found if each.code != "unknown-task"] == []
+
+
+# --- settings
+
+
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
@@ -95,6 +248,7 @@ def test_a_look_at_many_entries_leaves_no_files_open(apps: Apps) -> None:
         ("qbeat_store = 'sqlite://'", "an SQLite store needs a file"),
         ("qbeat_store = 'broker'", "-s broker needs a broker that is Redis"),
         ("qbeat_history_days = 'abc'", "qbeat_history_days is 'abc'; give days"),
+        ("broker_url = 'foo://bar'", "the broker cannot be: No such transport: foo"),
         ("qbeat_health = 'here'", "the health port is 'here'; give an address"),
     ],
 )

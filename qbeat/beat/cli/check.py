@@ -42,11 +42,13 @@ def command(strict: bool, as_json: bool, **options: Any) -> int:
 
 
 def _check_settings(app: Celery) -> None:
-    """Raise what the start would: for settings, and for a store's URL that leads nowhere."""
+    """Raise what the start would: for settings, and for a broker and a store that there cannot be."""
+    from qbeat.beat.broker_url import broker_of
     from qbeat.beat.health.address import parse_address
     from qbeat.beat.settings import read_settings
     from qbeat.store.opening import check_url
 
+    broker_of(app)
     settings = read_settings(app)
     check_url(settings.store)
     if settings.health:
