@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qbeat.beat.cli.options import LOG_LEVELS, app_options, load, store_option
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from qbeat.beat.running import Run
 
 
 @click.command("run", context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,23 +76,13 @@ from qbeat.beat.cli.options import LOG_LEVELS, app_options, load, store_option
 @click.option("-C", "--no-color", is_flag=True, envvar="NO_COLOR", help="No colors.")
 @click.option("-q", "--quiet", is_flag=True, help="No banner.")
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
-def command(  # noqa: PLR0917 - click passes all of them by name
+def command(
+    *,
     settings: tuple[str, ...],
-    store: str | None,
-    loglevel: str,
-    logfile: str | None,
-    pidfile: str | None,
-    max_interval: float | None,
-    remote_control: bool | None,
-    hostname: str | None,
-    health: str | None,
-    log_format: str,
     detach: bool,
     uid: str | None,
     gid: str | None,
     umask: str | None,
-    no_color: bool,
-    quiet: bool,
     **options: Any,
 ) -> int:
     """Fire the entries of the app until SIGTERM or SIGINT.
@@ -99,38 +95,34 @@ def command(  # noqa: PLR0917 - click passes all of them by name
         from qbeat.beat.garbage import hold_collector
 
         hold_collector()  # imports leave nearly nothing to collect, either
-        from qbeat.beat.process import become, check_files, umask_of
-        from qbeat.beat.running import Run, logging_its_end, run_app
+        from qbeat.beat.process import become
+        from qbeat.beat.running import run_app
 
+        run = _take_run(options)
         app = load(settings=settings, **options)
-        plan = Run(
-            store=store,
-            loglevel=loglevel,
-            logfile=logfile,
-            pidfile=pidfile,
-            max_interval=max_interval,
-            color=not no_color and not logfile and _is_terminal(),
-            quiet=quiet,
-            remote_control=remote_control,
-            hostname=hostname,
-            health=health,
-            log_format=log_format,
-        )
         become(uid, gid)
-        if not detach:
-            return run_app(app, plan)
-        from celery.platforms import detached
-
-        from qbeat.beat.closed_files import keep_from_reuse, open_files
-
-        check_files(logfile, pidfile)  # as long as there is somebody to tell
-        before = open_files()
-        with detached(logfile, pidfile, umask=umask_of(umask)):
-            keep_from_reuse(before)
-            with logging_its_end():
-                return run_app(app, plan)
+        return _run_detached(app, run, umask) if detach else run_app(app, run)
 
 
-def _is_terminal() -> bool:
-    """Whether the log goes to a terminal; an app may have taken the stream away."""
-    return sys.stderr is not None and sys.stderr.isatty()
+def _take_run(options: dict[str, Any]) -> Run:
+    """Take out of ``options`` what says how it runs; what they hold then says which app."""
+    from qbeat.beat.running import Run
+
+    color = not options.pop("no_color") and not options["logfile"] and sys.stderr.isatty()
+    given = {field.name: options.pop(field.name) for field in fields(Run) if field.name in options}
+    return Run(**given, color=color)
+
+
+def _run_detached(app: Celery, run: Run, umask: str | None) -> int:
+    from celery.platforms import detached
+
+    from qbeat.beat.closed_files import keep_from_reuse, open_files
+    from qbeat.beat.process import check_files, umask_of
+    from qbeat.beat.running import logging_its_end, run_app
+
+    check_files(run.logfile, run.pidfile)  # as long as there is somebody to tell
+    before = open_files()
+    with detached(run.logfile, run.pidfile, umask=umask_of(umask)):
+        keep_from_reuse(before)
+        with logging_its_end():
+            return run_app(app, run)
