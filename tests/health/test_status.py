@@ -16,8 +16,8 @@ import pytest
 
 from qbeat.beat.cli.group import invoke
 from qbeat.beat.health.app_doctor import is_celery_beat
-from qbeat.beat.health.doctor import examine_store, tz_databases
-from qbeat.beat.health.overview import survey
+from qbeat.beat.health.doctor import examine_store, tz_databases, waiting
+from qbeat.beat.health.overview import problems, survey
 from qbeat.store import open_store
 from qbeat.store.memory import MemoryStore
 from qbeat.store.opening import sqlite_path
@@ -27,6 +27,7 @@ from tests.servers import MariadbServer, PostgresServer, RedisServer, eventually
 from tests.servers.fixtures import StartQbeat
 from tests.servers.server import free_port
 from tests.servers.worker import clean_environment
+from tests.store.making import create, entry
 
 
 def status(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -199,6 +200,21 @@ def test_the_doctor_names_each_mistake_with_its_cure(tmp_path: Path) -> None:
     assert "lost: the task 'tasks.nowhere' is not registered" in text
 
 
+def test_the_doctor_tells_of_an_entry_that_cannot_be_published(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        'app.conf.beat_schedule = {"shapeless": {"task": "tasks.add", "schedule": 10, "args": (1, print)},\n'
+        '    "odd": {"task": "tasks.add", "schedule": 10, "args": (1, 2), "options": {"quue": 1}}}\n',
+    )
+    code, findings = doctor(tmp_path, "-A", "tasks")
+    assert code == 1
+    wrong, unwise = (finding for finding in findings if finding["check"] == "entries")
+    assert wrong["level"] == "error"
+    assert wrong["text"].startswith("shapeless: it cannot be published: EncodeError")
+    assert wrong["cure"]
+    assert (unwise["level"], unwise["text"]) == ("warning", "1 remark about 3 entries.")
+
+
 def test_the_doctor_tells_of_a_broker_that_cannot_be(tmp_path: Path) -> None:
     write(tmp_path)
     _, findings = doctor(tmp_path, "-A", "tasks", "-b", "foo://bar")
@@ -302,6 +318,19 @@ def test_the_doctor_finds_a_store_that_everybody_may_write(tmp_path: Path, start
     code, findings = doctor(tmp_path)
     assert code == 1
     assert next(each["cure"] for each in findings if each["check"] == "permissions") == "chmod o-w qbeat.db"
+
+
+@pytest.mark.parametrize(("late", "said"), [(1, "1 entry is overdue"), (2, "2 entries are overdue")])
+def test_overdue_entries_are_counted_in_english(late: int, said: str) -> None:
+    store = MemoryStore(lambda: 100_000_000)
+    for number in range(late):
+        create(store, entry(f"e{number}", due_at=10_000_000))
+    store.heartbeat(ReplicaRecord("a", "h", 1, "1", "g", 0, details={}), live_within=3_000_000)
+    overview = survey(store)
+    assert len(overview.overdue) == late
+    assert problems(overview)[0].startswith(said)
+    [finding] = waiting(overview)
+    assert finding.text.startswith(said)
 
 
 def test_different_tz_databases_are_found() -> None:

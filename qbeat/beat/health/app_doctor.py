@@ -21,6 +21,12 @@ from qbeat.store.opening import scheme_of
 SLOW_BROKER: Final = 0.1
 """Seconds for connecting and one answer above which publishing is slow."""
 
+_CURES: Final = {
+    "unknown-task": "Import its module (imports, include, autodiscover_tasks), or correct the name.",
+    "cannot-be-published": "Correct its arguments or options.",
+}
+"""What to do about the findings of ``check`` that are errors, by their codes."""
+
 
 def examine_app(app: Celery, settings: Settings) -> Iterator[Finding]:
     """Look at the broker, the app's settings, its entries, and what else runs here."""
@@ -113,23 +119,23 @@ def entries(app: Celery) -> Iterator[Finding]:
             "entries", "error", str(error), "Correct the declaration; qbeat does not start with it."
         )
         return
-    unknown = [each for each in warnings if each.code == "unknown-task"]
-    for each in unknown:
-        yield Finding(
-            "entries",
-            "error",
-            f"{each.entry}: {each.text}.",
-            "Import its module (imports, include, autodiscover_tasks), or correct the name.",
-        )
-    if len(warnings) > len(unknown):
+    wrong = [each for each in warnings if each.code in _CURES]
+    for each in wrong:
+        yield Finding("entries", "error", f"{each.entry}: {each.text}.", _CURES[each.code])
+    remarks = len(warnings) - len(wrong)
+    if remarks:
         yield Finding(
             "entries",
             "warning",
-            f"{len(warnings) - len(unknown)} remarks about {count} entries.",
+            f"{_counted(remarks, 'remark', 'remarks')} about {_counted(count, 'entry', 'entries')}.",
             "qbeat check shows them.",
         )
     if not warnings:
         yield Finding("entries", "ok", f"{count} declared.")
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 def rivals(processes: Path = Path("/proc")) -> Iterator[Finding]:

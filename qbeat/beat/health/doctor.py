@@ -222,12 +222,11 @@ def tz_databases(overview: Overview) -> Iterator[Finding]:
 
 def waiting(overview: Overview) -> Iterator[Finding]:
     """Look whether entries are overdue."""
-    late = overview.longest_overdue
-    if late > 1 and overview.live:
+    if overview.longest_overdue > 1 and overview.live:
         yield Finding(
             "entries",
             "error",
-            f"{len(overview.overdue)} entries are overdue, {overview.overdue[0].name!r} by {late:.0f} s.",
+            f"{overview.overdue_words}.",
             "See in the replicas' logs whether the broker is away or the entry's schedule fails.",
         )
 

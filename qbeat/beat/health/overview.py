@@ -60,6 +60,12 @@ class Overview:
         """Seconds by which the longest overdue entry is late; 0 if none is."""
         return (self.now - (self.overdue[0].due_at or self.now)) / SECOND if self.overdue else 0.0
 
+    @property
+    def overdue_words(self) -> str:
+        """How many entries are overdue, and which is the longest; there has to be one."""
+        count = "1 entry is" if len(self.overdue) == 1 else f"{len(self.overdue)} entries are"
+        return f"{count} overdue, {self.overdue[0].name!r} by {self.longest_overdue:.0f} s"
+
 
 def survey(store: Store) -> Overview:
     """Look into ``store``; raises ``StoreUnavailable`` as the store does."""
@@ -88,10 +94,9 @@ def problems(overview: Overview) -> list[str]:
     found = []
     if not overview.live:
         found.append("No replica is running: start one with qbeat -A APP.")
-    late = overview.longest_overdue
-    if late > LATE_AFTER:
+    if overview.longest_overdue > LATE_AFTER:
         found.append(
-            f"{len(overview.overdue)} entries are overdue, {overview.overdue[0].name!r} by {late:.0f} s: "
+            f"{overview.overdue_words}: "
             "see in the replicas' logs whether the broker is away; qbeat doctor looks for other causes."
         )
     return found
