@@ -267,6 +267,21 @@ def test_the_check_asks_no_store(apps: Apps, store: str) -> None:
     assert invoke(["check", "-A", apps.write(f"{APP}app.conf.qbeat_store = {store!r}\n")]) == 0
 
 
+def test_an_unknown_task_is_told_once(
+    apps: Apps, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    name = apps.write(f"{APP}app.conf.beat_schedule = {{'x': {{'task': 'theirs', 'schedule': 60}}}}\n")
+    assert invoke(["check", "-A", name]) == 0
+    out, err = capsys.readouterr()
+    assert f"{out}{err}{caplog.text}".count("theirs") == 1
+
+
+def test_one_entry_is_counted_as_one(apps: Apps, capsys: pytest.CaptureFixture[str]) -> None:
+    feed = "app.add_periodic_task(60, check_cat.s(), name='feed')\n"
+    assert invoke(["check", "-A", apps.write(f"{APP}app.conf.result_expires = None\n{feed}")]) == 0
+    assert capsys.readouterr().out == "1 entry, no warnings.\n"
+
+
 def test_warnings_end_with_1_only_where_check_is_strict(
     apps: Apps, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,7 +32,7 @@ class Finding:
 
 def check_app(app: Celery) -> tuple[list[Finding], int]:
     """Return the warnings about a loaded app's entries, and how many entries there are."""
-    entries = read_entries(app)
+    entries = read_entries(app, tell_unknown=False)
     rehearsal = Rehearsal(app)
     with closing(SystemClock()) as clock:
         now = clock.now()

@@ -40,10 +40,10 @@ _HINTS: Final = {
 }
 
 
-def read_entries(app: Celery) -> list[Entry]:
+def read_entries(app: Celery, *, tell_unknown: bool = True) -> list[Entry]:
     """Return the entries of a loaded app, or raise ``DeclarationError`` with all that is wrong with them.
 
-    It is a ``HookError`` if that is nothing but hooks' own errors.
+    It is a ``HookError`` if that is nothing but hooks' own errors. ``tell_unknown`` logs tasks that are unknown.
     """
     entries: list[Entry] = []
     problems: list[str] = []
@@ -57,7 +57,8 @@ def read_entries(app: Celery) -> list[Entry]:
         passing = sum(failed.may_pass for failed in watched(app).failed_hooks)
         kind = HookError if passing == len(problems) else DeclarationError
         raise kind("\n".join(problems))
-    _warn_of_unknown_tasks(app, entries)
+    if tell_unknown:
+        _warn_of_unknown_tasks(app, entries)
     return entries
 
 
