@@ -153,6 +153,11 @@ class TlsRedis(RedisWith):
         return f"rediss://{HOST}:{self.port}"
 
 
+def test_a_redis_that_does_not_speak_tls_is_told_of_where_tls_is_wanted(redis_url: str) -> None:
+    with pytest.raises(StoreUnavailable, match=r"see whether it .*, or whether it speaks TLS"):
+        open_store(redis_url.replace("redis://", "rediss://"))
+
+
 def test_a_redis_with_tls_serves_as_a_store(opened: ExitStack, certificate: Path) -> None:
     server = opened.enter_context(TlsRedis(certificate))
     with open_store(f"{server.url}?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs={certificate}") as store:

@@ -69,6 +69,7 @@ _KILLED: Final = (
     "has ended what it did for the store, for somebody said SCRIPT KILL: it is tried again",
 )
 _CROWDED: Final = StoreUnavailable, "has too many clients: raise maxclients, or close some"
+_SLOW: Final = StoreUnavailable, "did not answer in time: see whether it is overloaded"
 _UNLIKE: Final = StoreUnusable, "does not speak as Redis does: correct the store's URL"
 
 # Searched for in the error's text, in this order: Redis before 7 wraps a script's errors into others, and
@@ -108,7 +109,7 @@ _BY_KIND: Final[tuple[tuple[type[Exception], _Meaning], ...]] = (
     (errors.TryAgainError, _MOVING),
     (errors.AskError, _MOVING),  # and MovedError, which is one: the keys are elsewhere
     (errors.InvalidResponse, _UNLIKE),
-    (errors.TimeoutError, (StoreUnavailable, "did not answer in time: see whether it is overloaded")),
+    (errors.TimeoutError, _SLOW),
 )
 
 
@@ -119,11 +120,13 @@ def explain(error: Exception, url: str) -> StoreError:
         *(meaning for meaning, signs in _BY_TEXT if any(sign in text for sign in signs)),
         *(meaning for kind, meaning in _BY_KIND if isinstance(error, kind)),
     )
+    # To a handshake a Redis without TLS says nothing, or hangs up.
+    or_tls = ", or whether it speaks TLS" if url.startswith("rediss://") else ""
     if meanings:
         kind, meaning = meanings[0]
-        return kind(f"the Redis at {url} {meaning}")
+        return kind(f"the Redis at {url} {meaning}{or_tls if meanings[0] is _SLOW else ''}")
     if isinstance(error, (errors.ConnectionError, OSError)):
         return StoreUnavailable(
-            f"the Redis at {url} cannot be reached ({text.rstrip('.')}): see whether it runs"
+            f"the Redis at {url} cannot be reached ({text.rstrip('.')}): see whether it runs{or_tls}"
         )
     return StoreUnusable(f"the Redis at {url} cannot serve as a store: {text}")
