@@ -20,7 +20,7 @@ from qbeat.beat.publishing.fused import Fusion
 from qbeat.beat.roster import Roster, Tracked
 from qbeat.beat.store_time import StoreTime
 from qbeat.schedules.base import SECOND
-from qbeat.schedules.bounds import max_runs_of, runs_left
+from qbeat.schedules.bounds import firings_left, max_runs_of
 from qbeat.store.base import Store, StoreUnavailable
 from qbeat.store.records import AUTO, Claim, Firing, NewFiring, Settlement, Skip, Won
 
@@ -216,7 +216,7 @@ class Claimer:
                 cursor=tracked.cursor,
                 now=now,
                 upcoming=tracked.next_fire_time,
-                runs_left=runs_left(most, tracked.runs),
+                firings_left=firings_left(most, tracked.fired),
                 due_at=_due_at(tracked) if policies.jitter else None,
                 at_most=at_most,
             )

@@ -36,7 +36,7 @@ def decide(
     cursor: int,
     now: int,
     upcoming: int | None = None,
-    runs_left: int | None = None,
+    firings_left: int | None = None,
     due_at: DueAt | None = None,
     at_most: int | None = None,
 ) -> Decision:
@@ -44,7 +44,7 @@ def decide(
 
     All instants are microseconds since the epoch. A fire time that lies further back than the catch-up
     window is ``missed``; of the others, ``catch_up`` says which are fired and which are ``coalesced``.
-    ``upcoming`` is the first fire time after the cursor, where the caller knows it. After ``runs_left`` more
+    ``upcoming`` is the first fire time after the cursor, where the caller knows it. After ``firings_left`` more
     firings (``None``: any number) the entry is finished. With jitter, ``due_at`` says when a fire time is due,
     and it is late only from then on; a fire time that is not due yet stays for later. ``at_most`` bounds the
     firings where there is time for fewer than ``CATCH_UP_BATCH``.
@@ -54,17 +54,17 @@ def decide(
         in_time = policies.catch_up_window is None and (
             policies.catch_up != "skip" or now - upcoming < _GRACE
         )
-        if in_time and (following is None or following > now) and runs_left is None:
+        if in_time and (following is None or following > now) and firings_left is None:
             # By far the most common case: one fire time is due, and nothing was missed.
             return Decision((upcoming,), (), upcoming, following)
     at_most = CATCH_UP_BATCH if at_most is None else min(at_most, CATCH_UP_BATCH)
     decision = _account(schedule, policies, anchor, cursor, now=now, due_at=due_at, at_most=at_most)
-    return decision if runs_left is None else _limited(decision, runs_left)
+    return decision if firings_left is None else _limited(decision, firings_left)
 
 
-def _limited(decision: Decision, runs_left: int) -> Decision:
-    fire_times = decision.fire_times[:runs_left]
-    if len(fire_times) < runs_left:
+def _limited(decision: Decision, firings_left: int) -> Decision:
+    fire_times = decision.fire_times[:firings_left]
+    if len(fire_times) < firings_left:
         return decision
     cursor = fire_times[-1] if fire_times else decision.cursor
     return Decision(fire_times, decision.skips, cursor, None)

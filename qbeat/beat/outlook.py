@@ -6,7 +6,7 @@ import logging
 from typing import Final, NamedTuple
 
 from qbeat.beat.entries import Entry
-from qbeat.schedules.bounds import max_runs_of, runs_left
+from qbeat.schedules.bounds import firings_left, max_runs_of
 from qbeat.schedules.interval import Interval
 from qbeat.schedules.wrapping import Wrapping
 from qbeat.store.records import EntryRecord
@@ -25,10 +25,10 @@ class Outlook(NamedTuple):
 NOTHING: Final = Outlook(None, None)
 
 
-def outlook(entry: Entry, uid: str, *, cursor: int, anchor: int, runs: int = 0) -> Outlook:
-    """Return what comes after the cursor of an entry that has fired ``runs`` times."""
+def outlook(entry: Entry, uid: str, *, cursor: int, anchor: int, fired: int = 0) -> Outlook:
+    """Return what comes after the cursor of an entry that has fired ``fired`` times."""
     schedule = entry.schedule
-    if isinstance(schedule, Wrapping) and runs_left(max_runs_of(schedule), runs) == 0:
+    if isinstance(schedule, Wrapping) and firings_left(max_runs_of(schedule), fired) == 0:
         return NOTHING
     try:
         upcoming = schedule.next_us(cursor, anchor)
@@ -51,7 +51,7 @@ def is_outdated(entry: Entry, record: EntryRecord) -> bool:
     try:
         if schedule.next_us(record.cursor, record.anchor) == record.next_fire_time:
             return False
-        return runs_left(max_runs_of(schedule), record.total_run_count) != 0
+        return firings_left(max_runs_of(schedule), record.total_run_count) != 0
     except Exception:
         logger.exception("entry %r: its schedule cannot say whether it fires as it did.", entry.name)
         return False

@@ -251,8 +251,8 @@ class Registry:
 
 
 def _coming(entry: Entry, record: EntryRecord, cursor: int) -> Outlook:
-    runs = record.total_run_count
-    return outlook(entry, record.uid, cursor=cursor, anchor=record.anchor, runs=runs)
+    fired = record.total_run_count
+    return outlook(entry, record.uid, cursor=cursor, anchor=record.anchor, fired=fired)
 
 
 def _is_due_by_the_change(coming: Outlook, record: EntryRecord, now: int) -> bool:

@@ -28,7 +28,7 @@ class Tracked:
     next_fire_time: int | None
     due_at: int | None
     """The next fire time plus jitter."""
-    runs: int
+    fired: int
     """How often it has fired."""
     fresh: bool = False
     """Whether it has been in this replica's share since it was read, so that nobody else has moved it."""
@@ -103,14 +103,14 @@ class Roster:
 
     def progress(self) -> list[tuple[str, int, int]]:
         """Return name, cursor and number of firings of each entry that is followed."""
-        return [(tracked.entry.name, tracked.cursor, tracked.runs) for tracked in [*self._tracked.values()]]
+        return [(tracked.entry.name, tracked.cursor, tracked.fired) for tracked in [*self._tracked.values()]]
 
     def advance(
-        self, tracked: Tracked, cursor: int, next_fire_time: int | None, due_at: int | None, runs: int = 0
+        self, tracked: Tracked, cursor: int, next_fire_time: int | None, due_at: int | None, fired: int = 0
     ) -> None:
-        """Note that this replica has moved an entry's cursor and fired it ``runs`` times."""
+        """Note that this replica has moved an entry's cursor and fired it ``fired`` times."""
         tracked.cursor, tracked.next_fire_time, tracked.due_at = cursor, next_fire_time, due_at
-        tracked.runs += runs
+        tracked.fired += fired
         # Whether it is in the share was found out when it was read, and again when the shares changed.
         self._timeline.place(tracked.uid, due_at if tracked.fresh else None)
 

@@ -11,7 +11,7 @@ from typing import Any
 from qbeat.beat.instants import iso, iso_or_none
 from qbeat.beat.stored import stored_schedule
 from qbeat.schedules.base import Schedule, from_us
-from qbeat.schedules.bounds import max_runs_of, runs_left
+from qbeat.schedules.bounds import firings_left, max_runs_of
 from qbeat.schedules.lint import note
 from qbeat.store.records import EntryRecord, HistoryRecord
 
@@ -91,7 +91,7 @@ def _fire_times(record: EntryRecord, after: int) -> Iterator[tuple[int, str]]:
     schedule = stored_schedule(record)
     if schedule is not None:
         times = _walk(schedule, max(after, record.cursor), record.anchor)
-        left = runs_left(max_runs_of(schedule), record.total_run_count)
+        left = firings_left(max_runs_of(schedule), record.total_run_count)
         yield from ((at, record.name) for at in islice(times, left))
     elif record.next_fire_time is not None:
         yield record.next_fire_time, record.name

@@ -22,7 +22,7 @@ class Bounded(Wrapping):
     ``start`` and ``end`` are aware datetimes, or naive ones (or ISO 8601 text) as local time in ``timezone``
     (default: the zone of ``inner``, then the app's). An interval counts from ``start`` when that is later than its
     anchor, and fires at ``start`` itself. ``max_runs`` is carried for the caller, who knows how often the entry has
-    run: see ``runs_left``. Raises ``ScheduleError``.
+    fired: see ``firings_left``. Raises ``ScheduleError``.
     """
 
     def __init__(
@@ -111,9 +111,9 @@ class Bounded(Wrapping):
             )
 
 
-def runs_left(max_runs: int | None, run_count: int) -> int | None:
-    """Return how often an entry that has run ``run_count`` times may still run (``None``: as often as it likes)."""
-    return None if max_runs is None else max(0, max_runs - run_count)
+def firings_left(max_runs: int | None, fired: int) -> int | None:
+    """Return how often an entry that has fired ``fired`` times may still fire (``None``: as often as it likes)."""
+    return None if max_runs is None else max(0, max_runs - fired)
 
 
 def max_runs_of(schedule: Schedule) -> int | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qbeat.schedules import Bounded, Calendar, Crontab, ExceptDays, Interval, Once, Schedule, ScheduleError
 from qbeat.schedules.base import from_us, to_us
-from qbeat.schedules.bounds import max_runs_of, runs_left
+from qbeat.schedules.bounds import firings_left, max_runs_of
 from qbeat.schedules.zones import DAY, naive_of, zone
 from tests.schedules.drawing import zones_and_instants
 from tests.schedules.laws import assert_comes_back, assert_orderly, assert_splits, fire_times
@@ -86,8 +86,8 @@ def test_an_interval_inside_other_wrappings_counts_from_the_start_too() -> None:
 
 @pytest.mark.parametrize(("count", "left"), [(0, 3), (2, 1), (3, 0), (7, 0)])
 def test_runs_left_never_goes_below_nothing(count: int, left: int) -> None:
-    assert runs_left(3, count) == left
-    assert runs_left(None, count) is None
+    assert firings_left(3, count) == left
+    assert firings_left(None, count) is None
 
 
 def test_the_smallest_number_of_runs_counts_whatever_wraps_it() -> None:
