@@ -198,6 +198,7 @@ def connections(server: RedisServer) -> int:
             False,
         ),
         (exceptions.ResponseError("MISCONF Redis is configured to save RDB snapshots"), False),
+        (exceptions.ResponseError("-OOM command not allowed, as a script is told before Redis 7"), False),
         (exceptions.ReadOnlyError("You can't write against a read only replica."), False),
         (exceptions.ClusterDownError("The cluster is down"), False),
         (exceptions.BusyLoadingError("Redis is loading the dataset in memory"), False),
