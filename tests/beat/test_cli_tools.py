@@ -242,6 +242,15 @@ def test_history_prints_a_table_for_people(tool: Tool) -> None:
     assert "coalesced" in rows[3]
 
 
+@pytest.mark.parametrize("command", ["next", "history"])
+def test_a_name_that_no_store_keeps_is_that_of_no_entry(
+    redis_url: str, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    open_store(redis_url).close()
+    assert invoke([command, "\udcff", "-s", redis_url]) == 2  # a byte of the command line that is no UTF-8
+    assert r"there is no entry '\udcff'; qbeat list shows" in capsys.readouterr().err
+
+
 # --- which store
 
 

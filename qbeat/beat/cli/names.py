@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from qbeat.store.checks import storable
+
 if TYPE_CHECKING:
     from qbeat.store.base import Store
+    from qbeat.store.records import EntryRecord
 
 _COMPARED: Final = 10_000
 """So many names of a store are compared with a mistyped one."""
@@ -17,10 +20,18 @@ _COMPARED: Final = 10_000
 
 def check_names(store: Store, names: tuple[str, ...]) -> None:
     """Raise a usage error for the first of ``names`` that is neither an entry, retired or not, nor has a history."""
-    known = {record.name for record in store.entries(names)} if names else set()
     for name in names:
-        if name not in known and next(store.history(entries=[name], limit=1), None) is None:
+        if not entries_of(store, name) and not _has_history(store, name):
             raise unknown_entry(store, name)
+
+
+def entries_of(store: Store, name: str) -> list[EntryRecord]:
+    """Return the entry of this name, if there is one; none has a name that not every store can even be asked for."""
+    return store.entries([name]) if storable(name) == name else []
+
+
+def _has_history(store: Store, name: str) -> bool:
+    return storable(name) == name and next(store.history(entries=[name], limit=1), None) is not None
 
 
 def unknown_entry(store: Store, name: str) -> click.UsageError:

@@ -124,12 +124,12 @@ def _of_expression(text: str, timezone: str | None, seconds: Any, count: int) ->
 
 
 def _of_entries(name: str | None, count: int, store: str | None, options: dict[str, Any]) -> list[Upcoming]:
-    from qbeat.beat.cli.names import unknown_entry
+    from qbeat.beat.cli.names import entries_of, unknown_entry
     from qbeat.beat.clock import SystemClock
     from qbeat.beat.views import upcoming
 
     with tool_store(store, **options) as opened:
-        found = opened.entries([name] if name else None)
+        found = entries_of(opened, name) if name else opened.entries()
         if name and not found:
             raise unknown_entry(opened, name)
     if name and found[0].retired_at is not None:
