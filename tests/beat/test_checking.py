@@ -107,8 +107,11 @@ CAT = "'task': 'tasks.check_cat'"
         ("'task': 'theirs.feed', 'args': (open,)", "is not JSON serializable"),
         (f"{ADD}, 'kwargs': {{'x': 1, 'y': {{2: {{3}}.add}}}}", "is not JSON serializable"),
         (f"{ADD}, 'args': (1,)", "TypeError: add() missing 1 required positional argument: 'y'"),
-        (f"{CAT}, 'options': {{'expires': 'soon'}}", "soon"),
-        (f"{CAT}, 'options': {{'countdown': 'x'}}", "TypeError: "),
+        (
+            f"{CAT}, 'options': {{'queue': 'x', 'expires': 'soon'}}",
+            "published: its option expires: ValueError",
+        ),
+        (f"{CAT}, 'options': {{'countdown': 'x'}}", "published: its option countdown: TypeError: "),
         (f"{CAT}, 'options': {{'serializer': 'nosuch'}}", "nosuch"),
     ],
 )

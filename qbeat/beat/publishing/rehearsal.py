@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -43,12 +44,23 @@ class Rehearsal:
         like = entry.task, repr(entry.options)
         if like in self._passed and is_ordinary(self._app, entry):  # it takes the arguments, and JSON does
             return None
+        error = self._try(task, entry)
+        if error is None:
+            self._passed.add(like)
+            return None
+        blamed = next((name for name in entry.options if self._passes_without(name, task, entry)), None)
+        return f"{'' if blamed is None else f'its option {blamed}: '}{explain(error)}"
+
+    def _passes_without(self, option: str, task: Any, entry: Entry) -> bool:
+        others = {name: value for name, value in entry.options.items() if name != option}
+        return self._try(task, replace(entry, options=others)) is None
+
+    def _try(self, task: Any, entry: Entry) -> Exception | None:
         try:
             with _unheard():
                 self._send(task, entry)
         except Exception as error:  # noqa: BLE001 - what it raises is what there is to say
-            return explain(error)
-        self._passed.add(like)
+            return error
         return None
 
     def _send(self, task: Any, entry: Entry) -> None:
