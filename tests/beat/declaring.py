@@ -123,9 +123,12 @@ ODD: list[Any] = [
 
 
 def odd_entries() -> dict[str, dict[str, Any]]:
-    """One class of entries: each of the odd values as an argument, as a keyword argument, and in a name."""
+    """One class of entries: each of the odd values as an argument, as a keyword argument, and in a name.
+
+    No name may have a NUL.
+    """
     return {
-        f"{way} {number} {value if isinstance(value, str) else ''}"[:300]: {
+        f"{way} {number} {value if isinstance(value, str) else ''}"[:300].replace("\0", ""): {
             "task": "tasks.add",
             "schedule": 60,
             "args": [value, number] if way == "args" else [],
