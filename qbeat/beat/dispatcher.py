@@ -14,7 +14,7 @@ from qbeat.beat.firing_log import log_result
 from qbeat.beat.holding import Holder
 from qbeat.beat.instants import iso
 from qbeat.beat.observer import SILENT, Observer
-from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
+from qbeat.beat.publishing.base import Publisher, Result, Submission, Verdict
 from qbeat.beat.roster import Roster, Tracked
 from qbeat.beat.settling import conclude, give_up
 from qbeat.beat.store_time import StoreTime
@@ -96,9 +96,9 @@ class Dispatcher:
         """Publish what was claimed at ``claimed_at`` by the monotonic clock, and is this replica's."""
         # Half of the time is left for the publishing itself, before others may take the firing over.
         start_before = claimed_at + self._timings.uncertain_after / 2
-        jobs = [Job(firing, entry, start_before) for firing, entry in firings]
-        self._publishing.update(job.firing.uid for job in jobs)
-        self._publisher.submit(jobs)
+        submissions = [Submission(firing, entry, start_before) for firing, entry in firings]
+        self._publishing.update(submission.firing.uid for submission in submissions)
+        self._publisher.submit(submissions)
 
     def is_publishing(self, uid: str) -> bool:
         """Whether a firing of this entry is being published: what bypasses the publisher would overtake it."""
@@ -299,7 +299,7 @@ class Dispatcher:
 
     def _take_in(self, results: Iterable[Result]) -> None:
         for result in map(self._counted, results):
-            self._forget(result.job.firing.uid)
+            self._forget(result.submission.firing.uid)
             ending = self._conclude(result)
             self._note(ending)
             log_result(result, final=isinstance(ending, Settlement))
@@ -308,12 +308,12 @@ class Dispatcher:
 
     def _conclude(self, result: Result) -> Settlement | Release:
         """Say what becomes of a firing, and remember how often it has failed until it is settled."""
-        key, failures = _key(result.job.firing), 0
+        key, failures = _key(result.submission.firing), 0
         if result.verdict is Verdict.FAILED:
             if len(self._failures) >= FAILURES_REMEMBERED:  # others have settled what failed here at first
                 self._failures.clear()
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-        tracked = self._roster.get(result.job.firing.uid)
+        tracked = self._roster.get(result.submission.firing.uid)
         next_due = tracked.due_at if tracked else None
         exactly_once = self._publisher.exactly_once
         ending = conclude(result, next_due=next_due, failures=failures, exactly_once=exactly_once)
@@ -333,11 +333,11 @@ class Dispatcher:
         """Return the result with the attempt that the store counts, so that it takes the firing back."""
         if not self._attempts:
             return result
-        firing = result.job.firing
+        firing = result.submission.firing
         attempt = self._attempts.pop(_key(firing), firing.attempt)
         if attempt == firing.attempt:
             return result
-        return result._replace(job=result.job._replace(firing=firing._replace(attempt=attempt)))
+        return result._replace(submission=result.submission._replace(firing=firing._replace(attempt=attempt)))
 
     def _note(self, ending: Settlement | Release) -> None:
         if isinstance(ending, Settlement):

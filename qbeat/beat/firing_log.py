@@ -36,7 +36,7 @@ def log_fired(entry: Entry, firing: Firing, published_at: int) -> None:
 
 def log_result(result: Result, *, final: bool) -> None:
     """Write how a try to publish ended; a failure is ``final`` if it is not tried again."""
-    firing, entry = result.job.firing, result.job.entry
+    firing, entry = result.submission.firing, result.submission.entry
     if result.verdict is Verdict.PUBLISHED:
         log_fired(entry, firing, result.finished_at)
     elif result.verdict is Verdict.FAILED:

@@ -27,13 +27,13 @@ def conclude(
     A firing that failed by its entry's own fault is tried again only while the next one is not due: a broken
     entry must not gather a backlog.
     """
-    firing = result.job.firing
+    firing = result.submission.firing
     if result.verdict is Verdict.PUBLISHED:
         # By its place, for names would double the time.
         return Settlement(firing.uid, firing.fire_time, firing.lane, "published", result.finished_at)
     if result.verdict is Verdict.FAILED:
         return _failed(result, next_due, failures)
-    may_skip = result.job.entry.policies.on_uncertain == "skip" and not exactly_once
+    may_skip = result.submission.entry.policies.on_uncertain == "skip" and not exactly_once
     if result.verdict is Verdict.UNCERTAIN and may_skip:
         return give_up(firing)
     uncertain = result.verdict is Verdict.UNCERTAIN
@@ -61,7 +61,7 @@ def _pause(attempt: int) -> int:
 
 
 def _failed(result: Result, next_due: int | None, failures: int) -> Settlement | Release:
-    firing = result.job.firing
+    firing = result.submission.firing
     again_at = result.finished_at + SECOND * 2 ** (failures - 1)
     if failures < MAX_FAILURES and (next_due is None or again_at < next_due):
         return Release(

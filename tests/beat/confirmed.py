@@ -11,14 +11,14 @@ from celery import Celery, Task
 
 from qbeat.beat.clock import SystemClock
 from qbeat.beat.entries import Entry
-from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
+from qbeat.beat.publishing.base import Publisher, Result, Submission, Verdict
 from qbeat.beat.publishing.blockage import Blockage
 from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.publishing.confirmed import CHANNEL, ConfirmedSender
 from qbeat.beat.publishing.frame_templates import FrameTemplates
 from qbeat.beat.publishing.plain import Answer, PlainScheduler
 from qbeat.schedules import Interval
-from tests.beat.wire import job
+from tests.beat.wire import submission
 from tests.servers import eventually
 
 MakeSender = Callable[[Celery], ConfirmedSender]
@@ -58,10 +58,10 @@ def publisher_on(app: Celery) -> Iterator[Publisher]:
     clock.close()
 
 
-def results_of(publisher: Publisher, jobs: Sequence[Job]) -> list[Result]:
-    """Submit jobs and wait for their results."""
-    publisher.submit(jobs)
-    return collected(publisher, len(jobs))
+def results_of(publisher: Publisher, submissions: Sequence[Submission]) -> list[Result]:
+    """Submit submissions and wait for their results."""
+    publisher.submit(submissions)
+    return collected(publisher, len(submissions))
 
 
 def collected(publisher: Publisher, count: int) -> list[Result]:
@@ -95,16 +95,16 @@ def entry(name: str, *args: Any, **options: Any) -> Entry:
     return Entry(name, "tasks.add", Interval(60), "UTC", args=args, options=options)
 
 
-def firing(one: Entry, number: int = 0) -> Job:
-    return job(one, number, one.name.encode().hex().ljust(32, "0"))
+def firing(one: Entry, number: int = 0) -> Submission:
+    return submission(one, number, one.name.encode().hex().ljust(32, "0"))
 
 
-def firings(count: int, number: int = 0) -> list[Job]:
+def firings(count: int, number: int = 0) -> list[Submission]:
     return [firing(entry(f"e{place}", place), number) for place in range(count)]
 
 
-def ids(jobs: Sequence[Job]) -> list[str]:
-    return [each.firing.task_id for each in jobs]
+def ids(submissions: Sequence[Submission]) -> list[str]:
+    return [each.firing.task_id for each in submissions]
 
 
 def taken(url: str, queues: Sequence[str] = QUEUES) -> list[Any]:

@@ -11,7 +11,7 @@ from redis import exceptions
 
 from qbeat.beat.clock import SystemClock
 from qbeat.beat.entries import Entry
-from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.base import Submission, Verdict
 from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler
@@ -19,13 +19,13 @@ from qbeat.beat.publishing.refusals import is_refusal
 from qbeat.schedules import Interval
 from tests.beat.confirmed import publisher_on, results_of, verdicts
 from tests.beat.declaring import app_with
-from tests.beat.wire import job, lists
+from tests.beat.wire import lists, submission
 from tests.servers import RedisServer, eventually, free_port
 
 
-def firing(name: str, number: int = 0, **options: Any) -> Job:
+def firing(name: str, number: int = 0, **options: Any) -> Submission:
     entry = Entry(name, "tasks.add", Interval(60), "UTC", options=options)
-    return job(entry, number, name.encode().hex().ljust(32, "0"))
+    return submission(entry, number, name.encode().hex().ljust(32, "0"))
 
 
 def sender_on(url: str) -> MarkedSender:
@@ -52,8 +52,12 @@ def test_an_entry_that_may_not_use_its_queue_fails_alone_and_keeps_the_connectio
         sender.connect()
         connection = sender._connection
         for number in range(3):
-            jobs = [firing("good", number), firing("bad", number, **options), firing("last", number)]
-            assert verdicts(sender.send(jobs)) == [Verdict.PUBLISHED, Verdict.FAILED, Verdict.PUBLISHED]
+            submissions = [firing("good", number), firing("bad", number, **options), firing("last", number)]
+            assert verdicts(sender.send(submissions)) == [
+                Verdict.PUBLISHED,
+                Verdict.FAILED,
+                Verdict.PUBLISHED,
+            ]
         assert sender._connection is connection
 
 
@@ -66,15 +70,15 @@ def test_a_task_that_chokes_on_its_arguments_fails_alone(redis_url: str) -> None
     app.tasks["tasks.quiet"].__header__ = choke
     bad = Entry("bad", "tasks.quiet", Interval(60), "UTC")
     with closing(MarkedSender(app, PlainScheduler(app))) as sender:
-        jobs = [firing("good"), job(bad), firing("last")]
-        assert verdicts(sender.send(jobs)) == [Verdict.PUBLISHED, Verdict.FAILED, Verdict.PUBLISHED]
+        submissions = [firing("good"), submission(bad), firing("last")]
+        assert verdicts(sender.send(submissions)) == [Verdict.PUBLISHED, Verdict.FAILED, Verdict.PUBLISHED]
 
 
 def test_a_broker_that_refuses_one_entry_is_not_away(limited_url: str) -> None:
     with publisher_on(app_with(limited_url)) as publisher:
         for number in range(2):
             results = results_of(publisher, [firing("bad", number, queue="other"), firing("good", number)])
-            found = {result.job.entry.name: result.verdict for result in results}
+            found = {result.submission.entry.name: result.verdict for result in results}
             assert found == {"bad": Verdict.FAILED, "good": Verdict.PUBLISHED}
             assert publisher.ready
 
@@ -100,11 +104,11 @@ def test_a_redis_without_memory_is_waited_for(start_redis: Callable[..., RedisSe
     with closing(sender_on(server.url)) as sender:
         assert verdicts(sender.send([firing("one")])) == [Verdict.PUBLISHED]
         server.client.config_set("maxmemory", "1")
-        jobs = [firing("one", 1), firing("slow", countdown=60), firing("new", queue="low")]
+        submissions = [firing("one", 1), firing("slow", countdown=60), firing("new", queue="low")]
         # The third fails on Kombu's side, where its queue is bound.
-        assert verdicts(sender.send(jobs)) == [Verdict.UNSENT, Verdict.UNSENT, Verdict.UNCERTAIN]
+        assert verdicts(sender.send(submissions)) == [Verdict.UNSENT, Verdict.UNSENT, Verdict.UNCERTAIN]
         server.client.config_set("maxmemory", "0")
-        assert verdicts(sender.send(jobs)) == [Verdict.PUBLISHED] * 3
+        assert verdicts(sender.send(submissions)) == [Verdict.PUBLISHED] * 3
 
 
 def refuse(server: RedisServer, state: str, *, start: bool) -> None:

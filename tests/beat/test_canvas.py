@@ -15,7 +15,7 @@ from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender
 from tests.beat.apps import Apps
 from tests.beat.publishing import KeepOff, no_sleeping
-from tests.beat.wire import body, entries_of, job, lists
+from tests.beat.wire import body, entries_of, lists, submission
 from tests.servers import RedisServer
 from tests.servers.fixtures import StartWorker
 
@@ -69,7 +69,7 @@ def sender(request: pytest.FixtureRequest, app: Celery) -> Iterator[PlainSender]
 
 def send(sender: PlainSender, app: Celery, name: str, number: int = 0) -> str:
     """Send a firing; its id."""
-    one = job(entries_of(app)[name], number, uuid.uuid5(uuid.NAMESPACE_DNS, name).hex)
+    one = submission(entries_of(app)[name], number, uuid.uuid5(uuid.NAMESPACE_DNS, name).hex)
     assert sender.send([one]) == [(Verdict.PUBLISHED, None)]
     return one.firing.task_id
 

@@ -57,7 +57,7 @@ def test_an_outage_is_told_in_a_few_lines_however_many_entries_are_late(
     world.run(1)
     assert caplog.text.count("are coalesced.") == SKIPS_TOLD
     assert f"So it is with {50 - SKIPS_TOLD} more entries" in caplog.text
-    assert len(world.broker.jobs) == 50
+    assert len(world.broker.submissions) == 50
 
 
 def test_after_a_downtime_every_fire_time_is_fired_in_order_where_the_entry_says_so(world: World) -> None:

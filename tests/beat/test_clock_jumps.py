@@ -20,8 +20,8 @@ def test_a_clock_that_jumps_back_fires_nothing_again(world: World, jump: int) ->
     assert world.broker.task_ids() == fired
     if jump > -DAY:
         world.run(30)
-        assert len(world.broker.jobs) > len(fired)
-    assert len(set(world.broker.task_ids())) == len(world.broker.jobs)
+        assert len(world.broker.submissions) > len(fired)
+    assert len(set(world.broker.task_ids())) == len(world.broker.submissions)
 
 
 def test_a_clock_that_jumps_ahead_counts_as_a_downtime(
@@ -42,7 +42,7 @@ def test_a_clock_that_jumps_back_and_forth_fires_each_time_once(world: World) ->
         world.run(20)
         world.clock.jump(world.now + jump * SECOND)
     world.run(30)
-    assert len(set(world.broker.task_ids())) == len(world.broker.jobs)
+    assert len(set(world.broker.task_ids())) == len(world.broker.submissions)
     for name in ("a", "b"):
         times = [record.fire_time for record in world.history(name)]
         assert len(times) == len(set(times))

@@ -12,7 +12,7 @@ from celery import Celery
 from celery.signals import before_task_publish
 
 from qbeat.beat.entries import Entry
-from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.base import Submission, Verdict
 from qbeat.beat.publishing.blockage import Blockage
 from qbeat.beat.publishing.confirmed import CHANNEL, ConfirmedSender
 from qbeat.beat.publishing.frame_templates import FrameTemplates, Rendered
@@ -43,7 +43,7 @@ from tests.beat.declaring import (
     app_with,
     odd_entries,
 )
-from tests.beat.wire import entries_of, job, send_as_celery
+from tests.beat.wire import entries_of, send_as_celery, submission
 from tests.servers import RabbitMQServer, eventually
 from tests.servers.fixtures import StartWorker
 
@@ -92,17 +92,17 @@ def assert_same_wire(app: Celery, sender: ConfirmedSender, url: str, *, fast: bo
     send_as_celery(app, "feed")
     [theirs] = taken(url)
     feed = entries_of(app)["feed"]
-    fast_answer, _ = sender.send([job(feed, 0), job(replace(feed, name="other"), 0, "b" * 32)])
+    fast_answer, _ = sender.send([submission(feed, 0), submission(replace(feed, name="other"), 0, "b" * 32)])
     assert fast_answer == (PUBLISHED if fast else None)
     messages = taken(url)
     assert bool(messages) == fast
     # By itself each firing is sent, one way or the other.
-    assert sender.send([job(feed, 1)]) == [PUBLISHED]
+    assert sender.send([submission(feed, 1)]) == [PUBLISHED]
     messages += taken(url)
     for ours in messages:
         if "task" in theirs.properties["application_headers"]:
             assert comparable(ours) == comparable(theirs)
-    expected = [job(feed, number).firing.task_id for number in ((0, 1) if fast else (1,))]
+    expected = [submission(feed, number).firing.task_id for number in ((0, 1) if fast else (1,))]
     ours_ids = [message for message in messages if message.headers["periodic_task_name"] == "feed"]
     assert task_ids(ours_ids) == expected
 
@@ -116,12 +116,12 @@ def test_entries_of_one_class_differ_in_nothing_but_what_is_theirs(
         send_as_celery(app, name)
     theirs = taken(rabbitmq_url)
     entries = entries_of(app)
-    jobs = [firing(entries[name]) for name in app.conf.beat_schedule]
-    assert make_sender(app).send(jobs) == [PUBLISHED] * len(jobs)
+    submissions = [firing(entries[name]) for name in app.conf.beat_schedule]
+    assert make_sender(app).send(submissions) == [PUBLISHED] * len(submissions)
     ours = taken(rabbitmq_url)
     assert list(map(comparable, ours)) == list(map(comparable, theirs))
     assert [message.headers["periodic_task_name"] for message in ours] == list(app.conf.beat_schedule)
-    assert task_ids(ours) == ids(jobs)
+    assert task_ids(ours) == ids(submissions)
     assert ours[0].headers["qbeat"] == {
         "entry": ours[0].headers["periodic_task_name"],
         "fire_time": "2026-09-21T14:13:20Z",
@@ -136,12 +136,12 @@ def test_a_fire_time_has_as_many_decimals_as_it_needs(
     app = app_with(rabbitmq_url)
     feed = entries_of(app)["feed"]
     sender = make_sender(app)
-    whole = job(feed).firing
+    whole = submission(feed).firing
     at = whole.fire_time + fraction
     one = Firing(whole.uid, whole.entry, at, whole.lane, whole.task_id)
-    assert sender.send([Job(one, feed), firing(entry("other"))]) == [PUBLISHED] * 2
+    assert sender.send([Submission(one, feed), firing(entry("other"))]) == [PUBLISHED] * 2
     by_template, _ = taken(rabbitmq_url)
-    assert sender.send_one(Job(one, feed)) == PUBLISHED
+    assert sender.send_one(Submission(one, feed)) == PUBLISHED
     [by_celery] = taken(rabbitmq_url)
     assert by_template.properties == by_celery.properties
 
@@ -219,14 +219,14 @@ def test_a_worker_runs_both_kinds_of_messages(
         for number in range(10)
         for task in ("note", "noted")
     ]
-    jobs = [firing(one) for one in entries]
+    submissions = [firing(one) for one in entries]
     with publisher_on(app) as publisher:
-        results = results_of(publisher, jobs)
+        results = results_of(publisher, submissions)
     assert {result.verdict for result in results} == {Verdict.PUBLISHED}
     start_worker(tmp_path)
     notes = tmp_path / "notes"
-    eventually(lambda: notes.exists() and len(notes.read_text().splitlines()) == len(jobs), within=30)
-    assert len(set(notes.read_text().split())) == 2 * len(jobs)
+    eventually(lambda: notes.exists() and len(notes.read_text().splitlines()) == len(submissions), within=30)
+    assert len(set(notes.read_text().split())) == 2 * len(submissions)
 
 
 # --- ahead of time
@@ -255,9 +255,9 @@ def test_threads_that_find_out_the_same_at_a_time_agree_on_one_class(rabbitmq_ur
     one, other = firings(2)
     with closing(ConfirmedSender(app, PlainScheduler(app), Blockage(), templates)) as sender:
 
-        def render(job: Job) -> Rendered:
+        def render(submission: Submission) -> Rendered:
             assert templates.frames(other, sender._render) is not None
-            return sender._render(job)
+            return sender._render(submission)
 
         found = [templates.frames(one, render), templates.frames(other, sender._render)]
         routes = [each and each[0] for each in found]

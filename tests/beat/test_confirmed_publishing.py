@@ -15,7 +15,7 @@ from celery.beat import BeatLazyFunc
 from kombu.entity import Exchange, Queue
 
 from qbeat.beat.clock import SystemClock
-from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.base import Submission, Verdict
 from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.publishing.confirmed import ConfirmedSender
 from qbeat.beat.publishing.plain import Answer
@@ -50,9 +50,9 @@ def test_the_firings_of_each_entry_keep_their_order_on_both_ways(rabbitmq_url: s
         replace(entry("own"), task="tasks.own"),
         entry("later", 1, countdown=60),
     ]
-    jobs = [firing(one, number) for number in range(20) for one in kinds]
+    submissions = [firing(one, number) for number in range(20) for one in kinds]
     with publisher_on(app) as publisher:
-        results = results_of(publisher, jobs)
+        results = results_of(publisher, submissions)
     assert {(result.verdict, result.error) for result in results} == {PUBLISHED}
     found = [message.headers["qbeat"] for message in taken(rabbitmq_url)]
     for one in kinds:
@@ -153,14 +153,14 @@ def test_a_queue_that_is_declared_otherwise_fails_alone(rabbitmq_url: str, make_
 class InAThread:
     """A batch that is being sent, so that the test may break something in the meantime."""
 
-    def __init__(self, sender: ConfirmedSender, jobs: Sequence[Job]) -> None:
+    def __init__(self, sender: ConfirmedSender, submissions: Sequence[Submission]) -> None:
         self.answers: Sequence[Answer | None] = ()
         self._sender = sender
-        self._thread = threading.Thread(target=self._send, args=(jobs,))
+        self._thread = threading.Thread(target=self._send, args=(submissions,))
         self._thread.start()
 
-    def _send(self, jobs: Sequence[Job]) -> None:
-        self.answers = self._sender.send(jobs)
+    def _send(self, submissions: Sequence[Submission]) -> None:
+        self.answers = self._sender.send(submissions)
 
     def wait_for_window(self) -> None:
         """Wait until messages are out that are not confirmed."""
@@ -180,17 +180,17 @@ def test_a_connection_cut_in_the_middle_of_a_window_loses_nothing(
     proxy = start_proxy(rabbitmq_server.port)
     sender = make_sender(app_with(proxy.url(rabbitmq_url)))
     assert sender.send(firings(2)) == [PUBLISHED] * 2
-    jobs = firings(200, 1)
+    submissions = firings(200, 1)
     proxy.freeze()
-    sending = InAThread(sender, jobs)
+    sending = InAThread(sender, submissions)
     sending.wait_for_window()
     proxy.cut()
     assert sending.result() == [Verdict.UNCERTAIN] * 200
-    assert verdicts(sender.send(jobs)) == [Verdict.UNSENT] * 200
+    assert verdicts(sender.send(submissions)) == [Verdict.UNSENT] * 200
     proxy.restore()
-    assert sender.send(jobs) == [PUBLISHED] * 200
+    assert sender.send(submissions) == [PUBLISHED] * 200
     counts = Counter(task_ids(taken(rabbitmq_url)))
-    assert set(counts) == {*ids(jobs), *ids(firings(2))}
+    assert set(counts) == {*ids(submissions), *ids(firings(2))}
     assert max(counts.values()) <= 2
 
 
@@ -243,8 +243,8 @@ def test_a_broker_killed_among_windows_loses_nothing(
                 publisher.submit(out[: 1_000 - publisher.in_flight])
             for result in publisher.collect():
                 if result.verdict is Verdict.PUBLISHED:
-                    confirmed.add(result.job.firing.task_id)
-                    waiting.pop(result.job.firing.task_id, None)
+                    confirmed.add(result.submission.firing.task_id)
+                    waiting.pop(result.submission.firing.task_id, None)
                 else:
                     assert result.verdict in {Verdict.UNCERTAIN, Verdict.UNSENT}
             return not waiting
@@ -299,30 +299,30 @@ def test_an_alarm_is_heeded_as_soon_as_it_is_heard(
 def test_what_an_alarm_held_up_in_the_brokers_socket_is_not_sent_again(
     rabbitmq_url: str, rabbitmq_server: RabbitMQServer
 ) -> None:
-    jobs = firings(50, 1)
+    submissions = firings(50, 1)
     with publisher_on(app_with(rabbitmq_url)) as publisher:
         assert len(results_of(publisher, firings(5))) == 5
         with alarm(rabbitmq_server):
-            stuck = results_of(publisher, jobs)
+            stuck = results_of(publisher, submissions)
             assert {result.verdict for result in stuck} == {Verdict.UNCERTAIN}
         eventually(lambda: publisher.ready, within=15)
-        assert {result.verdict for result in results_of(publisher, jobs)} == {Verdict.PUBLISHED}
-    assert Counter(task_ids(taken(rabbitmq_url))) == Counter(ids([*firings(5), *jobs]))
+        assert {result.verdict for result in results_of(publisher, submissions)} == {Verdict.PUBLISHED}
+    assert Counter(task_ids(taken(rabbitmq_url))) == Counter(ids([*firings(5), *submissions]))
 
 
 def test_an_alarm_is_heeded_even_when_the_messages_do_not_fit_into_the_socket(
     rabbitmq_url: str, rabbitmq_server: RabbitMQServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qbeat.beat.publishing.plain.SOCKET_TIMEOUT", 1.0)
-    jobs = [firing(entry(f"e{place}", "x" * 80_000), 1) for place in range(300)]
+    submissions = [firing(entry(f"e{place}", "x" * 80_000), 1) for place in range(300)]
     with publisher_on(app_with(rabbitmq_url)) as publisher:
         assert len(results_of(publisher, firings(5))) == 5
         with alarm(rabbitmq_server):
-            stuck = results_of(publisher, jobs)
+            stuck = results_of(publisher, submissions)
             assert Verdict.UNCERTAIN in {result.verdict for result in stuck}
             assert not publisher.ready
         eventually(lambda: publisher.ready, within=15)
-        assert {result.verdict for result in results_of(publisher, jobs)} == {Verdict.PUBLISHED}
+        assert {result.verdict for result in results_of(publisher, submissions)} == {Verdict.PUBLISHED}
 
 
 def test_an_alarm_that_is_raised_before_the_start_is_waited_for(
@@ -356,8 +356,8 @@ def test_a_user_who_may_publish_to_one_exchange_only_is_not_kept_waiting(
     with app_with(rabbitmq_url).connection_for_write() as connection, connection.channel() as channel:
         Exchange("tasks", "direct", durable=True)(channel).declare()
     with publisher_on(app) as publisher:
-        job = firing(entry("one", exchange="tasks", routing_key="x"))
-        assert [result.verdict for result in results_of(publisher, [job])] == [Verdict.PUBLISHED]
+        submission = firing(entry("one", exchange="tasks", routing_key="x"))
+        assert [result.verdict for result in results_of(publisher, [submission])] == [Verdict.PUBLISHED]
 
 
 @contextmanager

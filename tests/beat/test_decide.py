@@ -152,7 +152,9 @@ def test_a_known_next_fire_time_changes_nothing_but_the_work(
     ("firings_left", "fired"), [(1, (60,)), (2, (60, 120)), (3, (60, 120, 180)), (9, (60, 120, 180))]
 )
 def test_an_entry_with_a_last_run_is_finished_after_it(firings_left: int, fired: tuple[int, ...]) -> None:
-    decision = decide(Interval(60), Policies("all"), anchor=0, cursor=0, now=at(180), firings_left=firings_left)
+    decision = decide(
+        Interval(60), Policies("all"), anchor=0, cursor=0, now=at(180), firings_left=firings_left
+    )
     assert decision.fire_times == tuple(map(at, fired))
     assert (decision.next_fire_time is None) == (firings_left <= 3)
 

@@ -22,7 +22,9 @@ def test_an_entry_that_fails_by_itself_is_tried_again_and_then_failed(world: Wor
     world.run(330)
     [record] = world.history("bad")
     assert (record.outcome, record.attempt) == ("failed", MAX_FAILURES)
-    assert sum(job.firing.entry == "bad" for job in replica.publisher.jobs) == MAX_FAILURES
+    assert (
+        sum(submission.firing.entry == "bad" for submission in replica.publisher.submissions) == MAX_FAILURES
+    )
 
 
 @pytest.mark.parametrize("lost", [0, 3, 7])
@@ -69,7 +71,7 @@ def test_an_entry_that_fails_only_for_a_while_is_published_late_under_the_same_i
     [record] = world.history("bad")
     assert record.outcome == "published"
     assert record.attempt > 1
-    assert len({job.firing.task_id for job in replica.publisher.jobs}) == 1
+    assert len({submission.firing.task_id for submission in replica.publisher.submissions}) == 1
 
 
 def test_a_failing_entry_does_not_hold_up_the_others(world: World) -> None:

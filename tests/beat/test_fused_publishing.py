@@ -35,7 +35,7 @@ from tests.beat.declaring import (
     app_with,
     odd_entries,
 )
-from tests.beat.wire import FIRE_TIME, Wire, comparable, entries_of, job, lists, send_as_celery
+from tests.beat.wire import FIRE_TIME, Wire, comparable, entries_of, lists, send_as_celery, submission
 from tests.servers import RedisServer, TcpProxy, eventually
 from tests.servers.fixtures import StartWorker
 
@@ -62,13 +62,13 @@ def fusion_of(store: Store) -> Iterator[Callable[[Celery], Fusion]]:
 
 
 def message(fusion: Fusion, entry: Entry, number: int = 0) -> Message | None:
-    firing = job(entry, number).firing
+    firing = submission(entry, number).firing
     return fusion.message(entry, firing.uid, firing.fire_time, firing.task_id)
 
 
 def claim(store: Store, entry: Entry, message: Message) -> Won:
     """Declare an entry, and claim its first firing with its message."""
-    firing = job(entry).firing
+    firing = submission(entry).firing
     record = EntryRecord(
         name=entry.name,
         uid=entry.name.encode().hex().ljust(32, "0")[:32],
@@ -114,7 +114,7 @@ def assert_same_wire(app: Celery, fusion: Fusion, store: Store, redis: RedisServ
     # As texts: what is in another order would be other bytes.
     assert json.dumps(comparable(ours)) == json.dumps(comparable(theirs))
     [[sent]] = ours.values()
-    task_id = job(feed).firing.task_id
+    task_id = submission(feed).firing.task_id
     assert sent["headers"]["id"] == sent["headers"]["root_id"] == task_id
     assert sent["properties"]["correlation_id"] == task_id
     assert sent["headers"]["periodic_task_name"] == "feed"
@@ -206,13 +206,13 @@ def test_a_worker_runs_both_kinds_of_messages(
     assert filled is not None
     assert claim(store, fast, filled) is Won.YES
     with closing(PlainSender(app, PlainScheduler(app))) as sender:
-        sender.send([job(plain, uid="b" * 32)])
+        sender.send([submission(plain, uid="b" * 32)])
     start_worker(tmp_path)
     notes = tmp_path / "notes"
     eventually(lambda: notes.exists() and len(notes.read_text().splitlines()) == 2, within=30)
     assert set(notes.read_text().splitlines()) == {
-        f"fast {job(fast).firing.task_id}",
-        f"plain {job(plain, uid='b' * 32).firing.task_id}",
+        f"fast {submission(fast).firing.task_id}",
+        f"plain {submission(plain, uid='b' * 32).firing.task_id}",
     }
 
 

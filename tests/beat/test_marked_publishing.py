@@ -14,7 +14,7 @@ from celery import group
 from kombu.entity import Exchange, Queue
 
 from qbeat.beat.entries import Entry
-from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.base import Submission, Verdict
 from qbeat.beat.publishing.choice import _sender_maker
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler
@@ -24,7 +24,7 @@ from qbeat.store.records import Message
 from tests.beat.confirmed import looks_at_arguments
 from tests.beat.declaring import app_with
 from tests.beat.publishing import KeepOff
-from tests.beat.wire import Wire, body, comparable, entries_of, job, lists, send_as_celery
+from tests.beat.wire import Wire, body, comparable, entries_of, lists, send_as_celery, submission
 from tests.servers import RedisServer, TcpProxy, eventually
 from tests.torture.oracle import messages_in
 
@@ -44,9 +44,9 @@ def make_sender() -> Iterator[MakeSender]:
         yield make
 
 
-def firing(name: str, number: int = 0, **options: Any) -> Job:
+def firing(name: str, number: int = 0, **options: Any) -> Submission:
     entry = Entry(name, "tasks.add", Interval(60), "UTC", options=options)
-    return job(entry, number, name.encode().hex().ljust(32, "0"))
+    return submission(entry, number, name.encode().hex().ljust(32, "0"))
 
 
 def sent(redis: RedisServer) -> list[str]:
@@ -54,26 +54,26 @@ def sent(redis: RedisServer) -> list[str]:
     return [message.task_id for message in reversed(messages_in(redis.client))]
 
 
-def ids(*jobs: Job) -> list[str]:
-    return [each.firing.task_id for each in jobs]
+def ids(*submissions: Submission) -> list[str]:
+    return [each.firing.task_id for each in submissions]
 
 
 def test_what_one_replica_has_sent_no_other_sends_again(
     redis_url: str, redis_server: RedisServer, make_sender: MakeSender
 ) -> None:
-    jobs = [firing("fast"), firing("slow", countdown=60), firing("fast", 1)]
+    submissions = [firing("fast"), firing("slow", countdown=60), firing("fast", 1)]
     for replica in (make_sender(redis_url), make_sender(redis_url)):
-        assert replica.send(jobs) == [PUBLISHED] * 3
-    assert sent(redis_server) == ids(*jobs)
+        assert replica.send(submissions) == [PUBLISHED] * 3
+    assert sent(redis_server) == ids(*submissions)
 
 
 def test_of_a_batch_that_was_sent_in_part_the_rest_is_sent(
     redis_url: str, redis_server: RedisServer, make_sender: MakeSender
 ) -> None:
-    jobs = [firing(f"entry {place}", number) for number in range(3) for place in range(4)]
-    make_sender(redis_url).send(jobs[:5])
-    assert make_sender(redis_url).send(jobs) == [PUBLISHED] * 12
-    assert sent(redis_server) == ids(*jobs)
+    submissions = [firing(f"entry {place}", number) for number in range(3) for place in range(4)]
+    make_sender(redis_url).send(submissions[:5])
+    assert make_sender(redis_url).send(submissions) == [PUBLISHED] * 12
+    assert sent(redis_server) == ids(*submissions)
 
 
 def test_a_fire_time_before_the_mark_is_never_sent(
@@ -136,16 +136,16 @@ def test_of_a_canvas_that_a_queue_refuses_nothing_is_sent(
     both = group(app.signature("tasks.add", queue=queue) for queue in ("celery", "low"))
     canvas = Entry("both", "celery.group", Interval(60), "UTC", canvas=dict(both))
     with closing(MarkedSender(app, PlainScheduler(app))) as sender:
-        assert sender.send([job(canvas)]) == [PUBLISHED]
+        assert sender.send([submission(canvas)]) == [PUBLISHED]
         redis_server.client.delete("celery", "low")
         redis_server.client.set("low", "by something else")
         for _ in range(2):
-            [(verdict, _)] = sender.send([job(canvas, 1)])
+            [(verdict, _)] = sender.send([submission(canvas, 1)])
             assert verdict is Verdict.FAILED
             assert lists(redis_server.client) == {}
         redis_server.client.delete("low")
         for _ in range(2):
-            assert sender.send([job(canvas, 1)]) == [PUBLISHED]
+            assert sender.send([submission(canvas, 1)]) == [PUBLISHED]
     assert {key: len(messages) for key, messages in lists(redis_server.client).items()} == {
         "celery": 1,
         "low": 1,
@@ -171,7 +171,7 @@ def test_what_is_not_for_a_lasting_queue_is_sent_once_and_as_celery_sends_it(
         task_queues=[Queue("celery"), SPECIAL[kind]],
         broker_transport_options={"global_keyprefix": prefix},
     )
-    feed = job(entries_of(app)["feed"])
+    feed = submission(entries_of(app)["feed"])
     with listening(redis_server.client) as heard:
         send_as_celery(app, "feed")
         theirs = heard() | lists(redis_server.client), expiring(redis_server.client)
@@ -262,7 +262,7 @@ def test_what_one_thread_has_made_ready_the_others_push(
     with closing(make()) as one, closing(make()) as other:
         first = firing("one")
         assert one.send([first]) == [PUBLISHED]
-        second, looks = job(first.entry, 1, first.firing.uid), looks_at_arguments(app)
+        second, looks = submission(first.entry, 1, first.firing.uid), looks_at_arguments(app)
         proxy.cut()
         [answer] = other.send([second])
         assert answer is not None
@@ -279,7 +279,7 @@ def test_what_is_ready_stays_so_when_more_entries_come_than_are_remembered(
     monkeypatch.setattr("qbeat.beat.publishing.classes.MAX_REMEMBERED", 2)
     app = app_with(redis_url)
     first = [firing(name) for name in ("one", "two", "three")]
-    second = [job(each.entry, 1, each.firing.uid) for each in first]
+    second = [submission(each.entry, 1, each.firing.uid) for each in first]
     with closing(MarkedSender(app, PlainScheduler(app))) as sender:
         assert sender.send(first) == [PUBLISHED] * 3
         looks = looks_at_arguments(app)
@@ -295,7 +295,7 @@ def test_entries_of_more_classes_than_are_remembered_go_the_plain_way(
     monkeypatch.setattr("qbeat.beat.publishing.classes.MAX_CLASSES", 2)
     app = app_with(redis_url)
     first = [firing(name, headers={"tenant": name}) for name in ("one", "two", "three")]
-    second = [job(each.entry, 1, each.firing.uid) for each in first]
+    second = [submission(each.entry, 1, each.firing.uid) for each in first]
     with closing(MarkedSender(app, PlainScheduler(app))) as sender:
         assert sender.send(first) == [PUBLISHED] * 3
         looks = looks_at_arguments(app)
@@ -315,7 +315,7 @@ def test_an_entry_that_is_declared_anew_is_made_ready_anew(redis_url: str, redis
             uid = "a" * 32
             assert sender.get_ready([(entry, uid)])
             looks = looks_at_arguments(app)
-            assert sender.send([job(entry, number, uid)]) == [PUBLISHED]
+            assert sender.send([submission(entry, number, uid)]) == [PUBLISHED]
             assert looks == []
     [messages] = lists(redis_server.client).values()
     assert [body(message)[0] for message in messages] == [[0], [1]]
@@ -325,10 +325,10 @@ def test_a_class_whose_messages_differ_in_more_than_is_filled_in_goes_the_plain_
     app = app_with(redis_url)
     templates = Templates(app)
     templates.refresh()
-    rendered: list[Job] = []
+    rendered: list[Submission] = []
     with closing(MarkedSender(app, PlainScheduler(app))) as sender:
 
-        def render(each: Job) -> list[Message]:
+        def render(each: Submission) -> list[Message]:
             [message] = sender.render(each)
             rendered.append(each)
             payload = message.payload.replace('"lang": "py"', f'"lang": "py{len(rendered)}"')

@@ -31,7 +31,7 @@ def test_when_the_broker_is_back_the_outbox_goes_out_first_under_the_same_id(wor
     world.run(9)
     world.broker.up = False
     world.run(50)
-    refused = replica.publisher.jobs[0].firing.task_id
+    refused = replica.publisher.submissions[0].firing.task_id
     world.broker.up = True
     world.run(10.5)
     assert world.told("a") == [(10, "published"), (20, "coalesced"), (50, "published"), (60, "published")]
@@ -84,7 +84,7 @@ def test_firings_under_way_are_bounded_and_the_rest_stays_unclaimed(world: World
     replica.publisher.holding = False
     world.run(1)
     assert len(set(world.broker.task_ids())) == count
-    assert len(world.broker.jobs) == count
+    assert len(world.broker.submissions) == count
 
 
 def test_catching_up_on_everything_stays_within_the_bounds(world: World) -> None:
@@ -100,7 +100,7 @@ def test_catching_up_on_everything_stays_within_the_bounds(world: World) -> None
     world.run(20)
     for one in entries:
         assert not world.unaccounted(one, START, world.now - SECOND)
-    assert len(world.broker.jobs) == len(set(world.broker.task_ids()))
+    assert len(world.broker.submissions) == len(set(world.broker.task_ids()))
 
 
 def test_an_entry_that_another_replica_has_locked_makes_no_busy_loop(world: World) -> None:
@@ -142,7 +142,7 @@ def test_a_store_that_is_away_at_the_start_is_waited_for(world: World) -> None:
     world.run(15)
     flaky(world).away = False
     world.run(15)
-    assert len(world.broker.jobs) == 1
+    assert len(world.broker.submissions) == 1
 
 
 def test_a_store_that_goes_away_between_publish_and_settle_gets_the_settlement_later(world: World) -> None:
@@ -156,7 +156,7 @@ def test_a_store_that_goes_away_between_publish_and_settle_gets_the_settlement_l
     flaky(world).away = False
     world.run(1)
     assert world.told("a") == [(10, "published")]
-    assert len(world.broker.jobs) == 1
+    assert len(world.broker.submissions) == 1
 
 
 def test_a_claim_whose_answer_is_lost_is_published_later_under_its_id(world: World) -> None:
@@ -165,11 +165,11 @@ def test_a_claim_whose_answer_is_lost_is_published_later_under_its_id(world: Wor
     flaky(world).answers_lost = True
     world.run(2)
     flaky(world).answers_lost = False
-    assert world.broker.jobs == []
+    assert world.broker.submissions == []
     assert world.told("a") == [(60, "claimed")]
     world.run(15)
     assert world.told("a") == [(60, "published")]
-    assert len(world.broker.jobs) == 1
+    assert len(world.broker.submissions) == 1
 
 
 @pytest.mark.parametrize("writes_since", [0, 3])

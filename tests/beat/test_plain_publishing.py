@@ -17,7 +17,7 @@ from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler, PlainSender
 from tests.beat.declaring import OPTIONS, SETTINGS, app_with, nothing
 from tests.beat.publishing import KeepOff, no_sleeping
-from tests.beat.wire import body, comparable, entries_of, instant, job, lists, send_as_celery
+from tests.beat.wire import body, comparable, entries_of, instant, lists, send_as_celery, submission
 from tests.servers import RedisServer
 from tests.servers.server import free_port
 
@@ -39,7 +39,7 @@ def send(request: pytest.FixtureRequest) -> Iterator[Send]:
 
     def send_one(app: Celery, name: str = "feed", number: int = 0) -> tuple[Verdict, str | None]:
         sender = senders.setdefault(id(app), request.param(app, PlainScheduler(app)))
-        [answer] = sender.send([job(entries_of(app)[name], number)])
+        [answer] = sender.send([submission(entries_of(app)[name], number)])
         assert answer is not None
         return answer
 
@@ -109,7 +109,7 @@ def test_a_firing_is_known_by_its_id_and_its_headers(
     send(app)
     [message] = lists(redis_server.client)["celery"]
     headers = message["headers"]
-    task_id = job(entries_of(app)["feed"]).firing.task_id
+    task_id = submission(entries_of(app)["feed"]).firing.task_id
     assert headers["id"] == headers["root_id"] == message["properties"]["correlation_id"] == task_id
     assert headers["celery_beat_task"] is True
     assert headers["periodic_task_name"] == "feed"

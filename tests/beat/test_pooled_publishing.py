@@ -14,13 +14,13 @@ from celery.beat import BeatLazyFunc
 
 from qbeat.beat.clock import SystemClock
 from qbeat.beat.entries import Entry
-from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
+from qbeat.beat.publishing.base import Publisher, Result, Submission, Verdict
 from qbeat.beat.publishing.choice import publisher_for
 from qbeat.beat.publishing.plain import Answer, PlainScheduler, PlainSender
 from qbeat.beat.publishing.pool import PooledPublisher
 from qbeat.schedules import Interval
 from tests.beat.publishing import Pauses
-from tests.beat.wire import job, lists
+from tests.beat.wire import lists, submission
 from tests.servers import RabbitMQServer, RedisServer, eventually
 
 MakePublisher = Callable[..., Publisher]
@@ -34,8 +34,8 @@ def uid(name: str) -> str:
     return name.encode().hex().ljust(32, "0")
 
 
-def firing(one: Entry, number: int = 0) -> Job:
-    return job(one, number, uid(one.name))
+def firing(one: Entry, number: int = 0) -> Submission:
+    return submission(one, number, uid(one.name))
 
 
 Kind = Callable[[Celery, SystemClock], Publisher]
@@ -103,7 +103,7 @@ class Collected:
         return self.results[before:]
 
     def of(self, name: str) -> list[Verdict]:
-        return [result.verdict for result in self.results if result.job.firing.entry == name]
+        return [result.verdict for result in self.results if result.submission.firing.entry == name]
 
 
 def fire_times(redis: RedisServer, name: str) -> list[str]:
@@ -186,8 +186,8 @@ def test_a_broker_that_comes_back_and_takes_nothing_is_asked_with_growing_pauses
 class PromisingSender(PlainSender):
     """Finds a broker that is well, until it is given something."""
 
-    def send(self, jobs: Sequence[Job]) -> Sequence[Answer]:
-        return [(Verdict.UNSENT, "too much")] * len(jobs)
+    def send(self, submissions: Sequence[Submission]) -> Sequence[Answer]:
+        return [(Verdict.UNSENT, "too much")] * len(submissions)
 
 
 def test_it_knows_what_it_holds(make_publisher: MakePublisher, redis_url: str) -> None:
@@ -313,7 +313,7 @@ def test_a_firing_whose_time_has_passed_is_not_begun(
 ) -> None:
     publisher = make_publisher(redis_url)
     late = firing(entry("late", 1))
-    publisher.submit([Job(late.firing, late.entry, start_before=-1.0)])
+    publisher.submit([Submission(late.firing, late.entry, start_before=-1.0)])
     [result] = Collected(publisher).more(1)
     assert result.verdict is Verdict.EXPIRED
     assert lists(redis_server.client) == {}
@@ -340,7 +340,7 @@ def test_rabbitmq_confirms_each_message(make_rabbit_publisher: MakePublisher, ra
     # Confirmed: they are there now, without waiting.
     messages = queued(rabbitmq_url)
     ids = [message.properties["correlation_id"] for message in messages]
-    assert ids == [result.job.firing.task_id for result in results]
+    assert ids == [result.submission.firing.task_id for result in results]
     assert messages[0].properties["application_headers"]["qbeat"]["entry"] == "a"
 
 
@@ -356,7 +356,7 @@ def test_the_message_on_rabbitmq_is_celerys_own(
     send_as_celery(app, "a")
     [theirs] = queued(rabbitmq_url)
     publisher = make_rabbit_publisher(rabbitmq_url)
-    publisher.submit([job(entries_of(app)["a"])])
+    publisher.submit([submission(entries_of(app)["a"])])
     Collected(publisher).more(1)
     [ours] = queued(rabbitmq_url)
     assert ours.body == theirs.body

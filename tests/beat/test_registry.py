@@ -261,7 +261,11 @@ def test_the_latest_start_wins(world: World) -> None:
     world.run(15)
     world.start(new, entry("added", 10))
     world.run(20)
-    options = [dict(job.entry.options) for job in world.broker.jobs if job.firing.entry == "a"]
+    options = [
+        dict(submission.entry.options)
+        for submission in world.broker.submissions
+        if submission.firing.entry == "a"
+    ]
     assert options == [{}, {"queue": "new"}, {"queue": "new"}]
     assert fired(world, "a") == [10, 20, 30]
     assert "added" in running(world)
@@ -288,7 +292,11 @@ def test_when_the_newer_replica_dies_the_older_one_takes_its_entries_back(world:
     world.run(10)
     world.replicas[1].crash()
     world.run(30)
-    options = [job.entry.options.get("queue") for job in world.broker.jobs if job.firing.entry == "a"]
+    options = [
+        submission.entry.options.get("queue")
+        for submission in world.broker.submissions
+        if submission.firing.entry == "a"
+    ]
     assert options[:2] == [None, "new"]
     assert options[-1] is None
     assert set(running(world)) == {"a", "b"}
@@ -300,7 +308,7 @@ def test_replicas_that_start_at_the_same_time_agree(world: World) -> None:
     replicas = [world.start(*entries) for _ in range(4)]
     world.run(11)
     assert len(running(world)) == 20
-    assert len(world.broker.jobs) == 40
+    assert len(world.broker.submissions) == 40
     assert all(replica.alive for replica in replicas)
 
 

@@ -51,7 +51,7 @@ def test_a_grid_does_not_drift_over_days(world: World) -> None:
 def test_nothing_fires_before_its_time(world: World) -> None:
     world.start(*(entry(f"e{number}", 0.7 + number / 7) for number in range(20)))
     world.run(60)
-    assert world.broker.jobs
+    assert world.broker.submissions
     for record in world.history(None, "published"):
         assert record.published_at is not None
         assert record.published_at >= record.fire_time
@@ -101,7 +101,7 @@ def test_a_given_last_run_at_starts_the_grid(world: World) -> None:
 def test_all_entries_of_a_burst_fire(world: World) -> None:
     world.start(*(entry(f"e{number}", 10) for number in range(3 * BATCH + 7)))
     world.run(11)
-    assert len(set(world.broker.task_ids())) == len(world.broker.jobs) == 3 * BATCH + 7
+    assert len(set(world.broker.task_ids())) == len(world.broker.submissions) == 3 * BATCH + 7
     assert not world.store.unsettled()
 
 
@@ -212,9 +212,9 @@ def test_whatever_happens_every_fire_time_ends_once_and_has_one_id(script: list[
     for one in entries:
         assert not world.unaccounted(one, START, horizon)
         ids: dict[int, set[str]] = {}
-        for job in world.broker.jobs:
-            if job.firing.entry == one.name:
-                ids.setdefault(job.firing.fire_time, set()).add(job.firing.task_id)
+        for submission in world.broker.submissions:
+            if submission.firing.entry == one.name:
+                ids.setdefault(submission.firing.fire_time, set()).add(submission.firing.task_id)
         assert all(len(found) == 1 for found in ids.values())
         known = {record.task_id for record in world.history(one.name)}
         assert {task_id for found in ids.values() for task_id in found} <= known

@@ -62,7 +62,7 @@ def test_what_others_change_during_a_load_is_heeded(world: World) -> None:
     other.load()
     world.run(12)
     assert loading.scheduler.has_loaded
-    assert [job.entry.options for job in world.broker.jobs] == [{"queue": "new"}]
+    assert [submission.entry.options for submission in world.broker.submissions] == [{"queue": "new"}]
 
 
 @pytest.mark.usefixtures("_loads_slowly")

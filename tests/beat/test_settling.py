@@ -6,7 +6,7 @@ import pytest
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.policies import Policies
-from qbeat.beat.publishing.base import Job, Result, Verdict
+from qbeat.beat.publishing.base import Result, Submission, Verdict
 from qbeat.beat.settling import MAX_FAILURES, UNCERTAIN_SKIP, conclude, give_up
 from qbeat.schedules import Interval
 from qbeat.schedules.base import SECOND
@@ -18,7 +18,9 @@ DONE_AT = 100 * SECOND
 def result(verdict: Verdict, *, attempt: int = 1, policies: Policies | None = None) -> Result:
     firing = Firing("uid", "feed", 99 * SECOND, "auto", "id", attempt)
     entry = Entry("feed", "tasks.feed", Interval(60), "UTC", policies=policies or Policies())
-    return Result(Job(firing, entry), verdict, DONE_AT, None if verdict is Verdict.PUBLISHED else "why")
+    return Result(
+        Submission(firing, entry), verdict, DONE_AT, None if verdict is Verdict.PUBLISHED else "why"
+    )
 
 
 def test_a_published_firing_is_settled_with_its_time() -> None:
@@ -63,7 +65,7 @@ def test_where_publishing_is_exactly_once_an_uncertain_firing_is_published_again
 def test_an_uncertain_firing_is_given_up_where_the_entry_says_so() -> None:
     uncertain = result(Verdict.UNCERTAIN, attempt=2, policies=Policies(on_uncertain="skip"))
     settlement = conclude(uncertain, next_due=0)
-    assert settlement == give_up(uncertain.job.firing)
+    assert settlement == give_up(uncertain.submission.firing)
     assert settlement == Settlement("uid", 99 * SECOND, "auto", "failed", reason=UNCERTAIN_SKIP, attempt=2)
 
 

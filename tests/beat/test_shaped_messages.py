@@ -16,7 +16,7 @@ from celery.app.amqp import AMQP
 from celery.signals import task_sent
 from kombu.messaging import Producer
 
-from qbeat.beat.publishing.base import Job
+from qbeat.beat.publishing.base import Submission
 from qbeat.beat.publishing.marked import MarkedSender
 from qbeat.beat.publishing.plain import PlainScheduler
 from tests.beat.confirmed import PUBLISHED, MakeSender, entry, firing, verdicts
@@ -193,7 +193,7 @@ def shaped_app(url: str, shape: Callable[[Celery], None]) -> Celery:
     return app
 
 
-def jobs_of(app: Celery) -> list[Job]:
+def submissions_of(app: Celery) -> list[Submission]:
     entries = entries_of(app)
     return [firing(entries[name]) for name in NAMES]
 
@@ -206,9 +206,9 @@ def test_on_redis_messages_are_shaped_as_celery_shapes_them(
         send_as_celery(app, name)
     theirs = lists(redis_server.client)
     redis_server.client.flushall()
-    jobs = jobs_of(app)
+    submissions = submissions_of(app)
     with closing(MarkedSender(app, PlainScheduler(app))) as sender:
-        assert sender.send(jobs) == [PUBLISHED] * len(jobs)
+        assert sender.send(submissions) == [PUBLISHED] * len(submissions)
     ours = lists(redis_server.client)
     assert json.dumps(comparable(ours)) == json.dumps(comparable(theirs))
 
@@ -217,16 +217,16 @@ def test_on_rabbitmq_shaped_messages_go_the_plain_way(
     rabbitmq_url: str, make_sender: MakeSender, shape: Callable[[Celery], None]
 ) -> None:
     app = shaped_app(rabbitmq_url, shape)
-    jobs = jobs_of(app)
-    assert verdicts(make_sender(app).send(jobs)) == [None] * len(jobs)
+    submissions = submissions_of(app)
+    assert verdicts(make_sender(app).send(submissions)) == [None] * len(submissions)
 
 
 def test_whoever_hears_of_sent_tasks_hears_of_each(rabbitmq_url: str, make_sender: MakeSender) -> None:
     def hear(**_: Any) -> None: ...
 
-    jobs = [firing(entry("one")), firing(entry("other"))]
+    submissions = [firing(entry("one")), firing(entry("other"))]
     task_sent.connect(hear)
     try:
-        assert verdicts(make_sender(app_with(rabbitmq_url)).send(jobs)) == [None, None]
+        assert verdicts(make_sender(app_with(rabbitmq_url)).send(submissions)) == [None, None]
     finally:
         task_sent.disconnect(hear)

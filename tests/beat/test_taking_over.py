@@ -17,10 +17,10 @@ def test_what_a_crash_left_unsettled_is_published_again_under_the_same_id(world:
     replica.publisher.holding = True
     world.run(2)
     replica.crash()
-    assert len(world.broker.jobs) == 1
+    assert len(world.broker.submissions) == 1
     world.start(entry("a", 60))
     world.run(20)
-    assert len(world.broker.jobs) == 2
+    assert len(world.broker.submissions) == 2
     assert len(set(world.broker.task_ids())) == 1
     assert world.told("a") == [(60, "published")]
 
@@ -33,7 +33,7 @@ def test_what_a_crash_left_unsettled_is_not_published_again_where_the_entry_says
     replica.crash()
     world.start(entry("a", 60, on_uncertain="skip"))
     world.run(20)
-    assert len(world.broker.jobs) == 1
+    assert len(world.broker.submissions) == 1
     [record] = world.history("a")
     assert record.outcome == "failed"
     assert record.reason is not None
@@ -46,7 +46,7 @@ def test_a_later_firing_waits_for_an_earlier_one_that_a_crash_left_open(world: W
     replica.publisher.holding = True
     world.run(2)
     replica.crash()
-    world.broker.jobs.clear()
+    world.broker.submissions.clear()
     world.start(entry("a", 5))
     world.run(30)
     times = seconds(world.broker.fire_times("a"))
@@ -68,7 +68,7 @@ def test_an_entry_that_catches_up_does_not_fill_the_outbox_behind_what_a_crash_l
     dying.crash()
     left = world.store.unsettled()
     assert left
-    world.broker.jobs.clear()
+    world.broker.submissions.clear()
     world.start(every_second)
     most = left
     while world.store.unsettled():
@@ -89,7 +89,7 @@ def test_replicas_that_share_a_store_never_publish_twice(world: World) -> None:
     for _ in range(3):
         world.start(*entries)
     world.run(120)
-    assert len(world.broker.jobs) == len(set(world.broker.task_ids()))
+    assert len(world.broker.submissions) == len(set(world.broker.task_ids()))
     for one in entries:
         assert not world.unaccounted(one, START, world.now - SECOND)
     settled = {record.outcome for record in world.history() if record.fire_time < world.now - SECOND}
@@ -147,7 +147,7 @@ def test_a_replica_that_was_paused_does_no_harm_when_it_comes_back(world: World)
     world.run(60)
     first.alive = True
     world.run(30)
-    assert len(world.broker.jobs) == len(set(world.broker.task_ids()))
+    assert len(world.broker.submissions) == len(set(world.broker.task_ids()))
     for one in entries:
         assert not world.unaccounted(one, START, world.now - SECOND)
 

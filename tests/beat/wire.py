@@ -15,7 +15,7 @@ from celery.beat import Scheduler as CeleryScheduler
 from qbeat.beat.app.reading import read_entries
 from qbeat.beat.entries import Entry
 from qbeat.beat.firing_ids import task_id_of
-from qbeat.beat.publishing.base import Job
+from qbeat.beat.publishing.base import Submission
 from qbeat.schedules.base import SECOND
 from qbeat.store.records import AUTO, Firing
 
@@ -84,7 +84,7 @@ def entries_of(app: Celery) -> dict[str, Entry]:
     return {entry.name: entry for entry in read_entries(app)}
 
 
-def job(entry: Entry, number: int = 0, uid: str = UID) -> Job:
+def submission(entry: Entry, number: int = 0, uid: str = UID) -> Submission:
     """One firing of an entry; the numbers count its fire times."""
     fire_time = FIRE_TIME + number * SECOND
-    return Job(Firing(uid, entry.name, fire_time, AUTO, task_id_of(uid, fire_time, AUTO)), entry)
+    return Submission(Firing(uid, entry.name, fire_time, AUTO, task_id_of(uid, fire_time, AUTO)), entry)

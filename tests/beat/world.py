@@ -11,7 +11,7 @@ from typing import Any
 from qbeat.beat.clock import VirtualClock
 from qbeat.beat.entries import Entry, generation_of
 from qbeat.beat.policies import Policies
-from qbeat.beat.publishing.base import Job, Result, Verdict
+from qbeat.beat.publishing.base import Result, Submission, Verdict
 from qbeat.beat.publishing.recording import RecordingPublisher
 from qbeat.beat.scheduler import Scheduler
 from qbeat.beat.timings import Timings
@@ -41,13 +41,15 @@ class Broker:
     def __init__(self) -> None:
         self.up = True
         self.takes_each_once = False
-        self.jobs: list[Job] = []
+        self.submissions: list[Submission] = []
 
     def task_ids(self) -> list[str]:
-        return [job.firing.task_id for job in self.jobs]
+        return [submission.firing.task_id for submission in self.submissions]
 
     def fire_times(self, name: str) -> list[int]:
-        return [job.firing.fire_time for job in self.jobs if job.firing.entry == name]
+        return [
+            submission.firing.fire_time for submission in self.submissions if submission.firing.entry == name
+        ]
 
 
 class Publisher(RecordingPublisher):
@@ -62,9 +64,9 @@ class Publisher(RecordingPublisher):
         """Whether results are kept back, as of a broker that does not answer."""
         self.slow: dict[str, float] = {}
         """Entries whose firings go out one by one, and how many seconds each takes."""
-        self.judge: Callable[[Job], Verdict] = self._verdict
-        """What becomes of a job."""
-        self._lines: dict[str, deque[Job]] = {}
+        self.judge: Callable[[Submission], Verdict] = self._verdict
+        """What becomes of a submission."""
+        self._lines: dict[str, deque[Submission]] = {}
         self._busy_until: dict[str, float] = {}
 
     @property
@@ -81,21 +83,21 @@ class Publisher(RecordingPublisher):
 
     def holds(self, firing: Firing) -> bool:
         waiting = self._lines.get(firing.entry, ())
-        return super().holds(firing) or any(job.firing == firing for job in waiting)
+        return super().holds(firing) or any(submission.firing == firing for submission in waiting)
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            if job.firing.entry in self.slow:
-                self._lines.setdefault(job.firing.entry, deque()).append(job)
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        for submission in submissions:
+            if submission.firing.entry in self.slow:
+                self._lines.setdefault(submission.firing.entry, deque()).append(submission)
             else:
-                self._publish(job, self.judge(job))
+                self._publish(submission, self.judge(submission))
 
     def collect(self) -> list[Result]:
         for name, line in self._lines.items():
             self._work_off(name, line)
         return [] if self.holding else super().collect()
 
-    def _work_off(self, name: str, line: deque[Job]) -> None:
+    def _work_off(self, name: str, line: deque[Submission]) -> None:
         """Publish the first in line if its time is over; send back those that have waited too long, start the next."""
         now = self._clock.monotonic()
         if name in self._busy_until and now >= self._busy_until[name]:
@@ -107,20 +109,20 @@ class Publisher(RecordingPublisher):
             if line:
                 self._busy_until[name] = now + self.slow[name]
 
-    def _publish(self, job: Job, verdict: Verdict) -> None:
+    def _publish(self, submission: Submission, verdict: Verdict) -> None:
         self.verdict = verdict
-        super().submit([job])
+        super().submit([submission])
         if verdict is Verdict.PUBLISHED:
-            self.broker.jobs.append(job)
+            self.broker.submissions.append(submission)
 
     def close(self, timeout: float) -> list[Result]:
         return self.collect()
 
-    def _verdict(self, job: Job) -> Verdict:
+    def _verdict(self, submission: Submission) -> Verdict:
         self.available = self.broker.up
         if not self.broker.up:
             return Verdict.UNSENT
-        return Verdict.FAILED if job.firing.entry in self.broken else Verdict.PUBLISHED
+        return Verdict.FAILED if submission.firing.entry in self.broken else Verdict.PUBLISHED
 
 
 class FlakyStore(MemoryStore):

@@ -9,7 +9,7 @@ from typing import Final
 
 from qbeat.beat.clock import Clock
 from qbeat.beat.entries import Entry
-from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
+from qbeat.beat.publishing.base import Publisher, Result, Submission, Verdict
 from qbeat.beat.publishing.fused import Fusion
 from qbeat.beat.publishing.plain import Answer
 from qbeat.schedules.base import SECOND
@@ -93,7 +93,7 @@ class SimulatedPublisher(Publisher):
         self._process = process
         self._clock = clock
         self._now = now
-        self._queues: dict[str, deque[Job]] = {}
+        self._queues: dict[str, deque[Submission]] = {}
         self._held: set[tuple[str, int, str]] = set()
         self._results: list[Result] = []
         self._stuck: set[str] = set()
@@ -117,25 +117,25 @@ class SimulatedPublisher(Publisher):
     def holds(self, firing: Firing) -> bool:
         return _key(firing) in self._held
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            uid = job.firing.uid
-            self._held.add(_key(job.firing))
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        for submission in submissions:
+            uid = submission.firing.uid
+            self._held.add(_key(submission.firing))
             if uid in self._stuck:
-                self._results.append(Result(job, Verdict.UNSENT, self._now()))
+                self._results.append(Result(submission, Verdict.UNSENT, self._now()))
             elif uid in self._queues:
-                self._queues[uid].append(job)
+                self._queues[uid].append(submission)
             else:
-                self._queues[uid] = deque([job])
+                self._queues[uid] = deque([submission])
                 self._process.spawn(partial(self._work_off, uid))
-        if jobs:
+        if submissions:
             self._process.sleep(0)
 
     def collect(self) -> list[Result]:
         self._process.sleep(0)
         results, self._results = self._results, []
         self._stuck.clear()
-        self._held.difference_update(_key(result.job.firing) for result in results)
+        self._held.difference_update(_key(result.submission.firing) for result in results)
         return results
 
     def close(self, timeout: float) -> list[Result]:
@@ -147,19 +147,19 @@ class SimulatedPublisher(Publisher):
     def _work_off(self, uid: str) -> None:
         queue = self._queues[uid]
         while queue:
-            job = queue[0]
-            verdict, error = self._send(job)
+            submission = queue[0]
+            verdict, error = self._send(submission)
             queue.popleft()
-            self._results.append(Result(job, verdict, self._now(), error))
+            self._results.append(Result(submission, verdict, self._now(), error))
             if verdict is not Verdict.PUBLISHED:
                 self._give_back(uid)
             self._clock.wake()
         del self._queues[uid]
 
-    def _send(self, job: Job) -> Answer:
+    def _send(self, submission: Submission) -> Answer:
         world, process = self._world, self._process
         process.sleep(world.latency())
-        if self._clock.monotonic() > job.start_before:
+        if self._clock.monotonic() > submission.start_before:
             return Verdict.EXPIRED, None
         if world.chance(world.weather.entry_fails):
             return Verdict.FAILED, "its argument cannot be serialized"
@@ -167,10 +167,10 @@ class SimulatedPublisher(Publisher):
             return self._find_nobody()
         process.sleep(world.latency())
         if world.chance(world.weather.send_fails):
-            return self._send_in_vain(job.firing)
-        self._broker.push(job.firing, process.name)
+            return self._send_in_vain(submission.firing)
+        self._broker.push(submission.firing, process.name)
         process.sleep(world.latency())
-        self._broker.confirm(job.firing, process.name)
+        self._broker.confirm(submission.firing, process.name)
         return Verdict.PUBLISHED, None
 
     def _send_in_vain(self, firing: Firing) -> Answer:
@@ -194,14 +194,14 @@ class SimulatedPublisher(Publisher):
             self._ready = False
             self._process.spawn(self._knock)
         for uid, queue in self._queues.items():
-            # The first job of a queue is being sent, and finds out by itself.
+            # The first submission of a queue is being sent, and finds out by itself.
             first = queue.popleft()
             self._give_back(uid)
             queue.append(first)
         return Verdict.UNSENT, "no connection"
 
     def _give_back(self, uid: str) -> None:
-        """Return the jobs behind one that failed: the outbox keeps their order."""
+        """Return the submissions behind one that failed: the outbox keeps their order."""
         self._stuck.add(uid)
         queue = self._queues[uid]
         while queue:

@@ -15,7 +15,7 @@ from qbeat.beat.clock import Clock
 from qbeat.beat.entries import Entry, generation_of
 from qbeat.beat.firing_ids import task_id_of
 from qbeat.beat.policies import Policies
-from qbeat.beat.publishing.base import Job
+from qbeat.beat.publishing.base import Submission
 from qbeat.beat.publishing.fused import Fusion
 from qbeat.beat.publishing.recording import RecordingPublisher
 from qbeat.beat.scheduler import Scheduler
@@ -148,11 +148,11 @@ class WiredPublisher(RecordingPublisher):
     def exactly_once(self) -> bool:
         return self._broker.exactly_once
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        for submission in submissions:
             with self._wire.around("push"):
-                self._broker.push(job.firing)
-            super().submit([job])
+                self._broker.push(submission.firing)
+            super().submit([submission])
 
 
 class Pushing(Fusion):

@@ -18,7 +18,7 @@ from qbeat.beat.claiming import Claimer
 from qbeat.beat.dispatcher import Dispatcher
 from qbeat.beat.entries import Entry
 from qbeat.beat.holding import Holder
-from qbeat.beat.publishing.base import Job, Result, Verdict
+from qbeat.beat.publishing.base import Result, Submission, Verdict
 from qbeat.beat.publishing.plain import Answer
 from qbeat.beat.registry import Registry
 from qbeat.beat.replicas import Shares
@@ -196,10 +196,10 @@ def mark_without_comparing(self: Broker, firing: Firing) -> bool:
     return True
 
 
-def _send_after_the_mark(self: SimulatedPublisher, job: Job) -> Answer:
-    if self._broker.way != "plain" and not self._broker._moves_mark(job.firing):
+def _send_after_the_mark(self: SimulatedPublisher, submission: Submission) -> Answer:
+    if self._broker.way != "plain" and not self._broker._moves_mark(submission.firing):
         return Verdict.PUBLISHED, None
-    return _send(self, job)
+    return _send(self, submission)
 
 
 bug(

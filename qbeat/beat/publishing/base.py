@@ -12,7 +12,7 @@ from qbeat.beat.entries import Entry
 from qbeat.store.records import Firing
 
 
-class Job(NamedTuple):
+class Submission(NamedTuple):
     """One firing to publish, with the entry that says what to send."""
 
     firing: Firing
@@ -37,9 +37,9 @@ class Verdict(Enum):
 
 
 class Result(NamedTuple):
-    """What became of one job. ``finished_at`` is in microseconds since the epoch."""
+    """What became of one submission. ``finished_at`` is in microseconds since the epoch."""
 
-    job: Job
+    submission: Submission
     verdict: Verdict
     finished_at: int
     error: str | None = None
@@ -69,15 +69,15 @@ class Publisher(ABC):
     @property
     @abstractmethod
     def in_flight(self) -> int:
-        """How many submitted jobs have no result yet."""
+        """How many submitted submissions have no result yet."""
 
     @abstractmethod
     def holds(self, firing: Firing) -> bool:
         """Whether ``firing`` was submitted and has no result yet."""
 
     @abstractmethod
-    def submit(self, jobs: Sequence[Job]) -> None:
-        """Take jobs to publish; return at once."""
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        """Take submissions to publish; return at once."""
 
     def get_ready(self, ahead: Iterator[tuple[Entry, str]]) -> None:  # noqa: B027 - most have nothing to make
         """Make ahead, while nothing is to be published, what all messages of an entry have in common.

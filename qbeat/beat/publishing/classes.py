@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar, TypeVarTuple
 from celery import Celery
 
 from qbeat.beat.entries import Entry
-from qbeat.beat.publishing.base import Job
+from qbeat.beat.publishing.base import Submission
 from qbeat.beat.publishing.celerys_own import Way, is_usual
 from qbeat.beat.publishing.ordinary import is_ordinary, samples, text_maker
 from qbeat.store.records import Firing
@@ -30,16 +30,16 @@ MAX_REMEMBERED: Final = 250_000
 """Entries that are kept ready; what others fill in is made for each firing."""
 
 Rendered = TypeVar("Rendered")
-"""What comes of rendering a job the plain way."""
+"""What comes of rendering a submission the plain way."""
 Class = TypeVar("Class")
 """What the messages of a class of entries have in common."""
 Parts = TypeVarTuple("Parts")
 """What an entry fills in, and into what."""
 
-Render = Callable[[Job], Rendered]
-"""Renders a job the plain way.
+Render = Callable[[Submission], Rendered]
+"""Renders a submission the plain way.
 
-It raises ``ValueError`` for a job that is not for the fast way, what is not in ``unsuited`` if it cannot tell now.
+It raises ``ValueError`` for a submission that is not for the fast way, what is not in ``unsuited`` if it cannot tell now.
 """
 
 
@@ -122,7 +122,7 @@ class EntryClasses(ABC, Generic[Rendered, Class, *Parts]):
         """Make what an entry's class has in common, or find that it has to go the plain way."""
         firings = samples(entry, uid)
         try:
-            rendered = [render(Job(firing, entry)) for firing in firings]
+            rendered = [render(Submission(firing, entry)) for firing in firings]
             found = self._class_of(rendered)
             ready = entry, *self._parts_of(entry, found)
             for firing, one in zip(firings, rendered, strict=True):

@@ -12,7 +12,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from qbeat.beat.entries import Entry
-from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.base import Submission, Verdict
 from qbeat.beat.publishing.blockage import Blockage, let_go
 from qbeat.beat.publishing.confirms import Window
 from qbeat.beat.publishing.frame_templates import FrameTemplates, Rendered, Route
@@ -99,35 +99,35 @@ class ConfirmedSender(PlainSender):
         self._templates.refresh(watched=self._scheduler.is_watched)
         return all(self._templates.get_ready(entry, uid, self._render) for entry, uid in entries)
 
-    def send(self, jobs: Sequence[Job]) -> list[Answer | None]:
+    def send(self, submissions: Sequence[Submission]) -> list[Answer | None]:
         started = time.monotonic()
-        answers = [self._known_already(job) for job in jobs]
+        answers = [self._known_already(submission) for submission in submissions]
         try:
-            self._send_filled(jobs, answers)
+            self._send_filled(submissions, answers)
         except Exception as error:  # noqa: BLE001 - each transport has its own errors
             self._drop(error)
             return [answer or (Verdict.UNSENT, explain(error)) for answer in answers]
-        if len(jobs) == 1 and answers[0] is None:
-            return [self.send_one(jobs[0])]
-        self._adapt(len(jobs), time.monotonic() - started)
+        if len(submissions) == 1 and answers[0] is None:
+            return [self.send_one(submissions[0])]
+        self._adapt(len(submissions), time.monotonic() - started)
         return answers
 
-    def _known_already(self, job: Job) -> Answer | None:
-        return (Verdict.PUBLISHED, None) if self._blockage.has_arrived(job.firing.task_id) else None
+    def _known_already(self, submission: Submission) -> Answer | None:
+        return (Verdict.PUBLISHED, None) if self._blockage.has_arrived(submission.firing.task_id) else None
 
-    def _send_filled(self, jobs: Sequence[Job], answers: list[Answer | None]) -> None:
+    def _send_filled(self, submissions: Sequence[Submission], answers: list[Answer | None]) -> None:
         """Send what the templates can fill in; raises what connecting raises."""
         self._templates.refresh(watched=self._scheduler.is_watched)
         groups: dict[str, list[tuple[int, Route, bytes]]] = defaultdict(list)
-        for place, job in enumerate(jobs):
-            found = self._templates.frames(job, self._render) if answers[place] is None else None
+        for place, submission in enumerate(submissions):
+            found = self._templates.frames(submission, self._render) if answers[place] is None else None
             if found is not None:
                 route, frames = found
                 groups[route.exchange].append((place, route, frames))
         for group in groups.values():
             ready = self._ready(group)
             if ready:
-                self._publish(ready, jobs, answers)
+                self._publish(ready, submissions, answers)
 
     def _ready(self, group: Sequence[tuple[int, Route, bytes]]) -> list[tuple[int, Route, bytes]]:
         """Connect and declare what is missing; return what then can go out. Raises what connecting raises.
@@ -178,13 +178,13 @@ class ConfirmedSender(PlainSender):
     def _publish(
         self,
         group: Sequence[tuple[int, Route, bytes]],
-        jobs: Sequence[Job],
+        submissions: Sequence[Submission],
         answers: list[Answer | None],
     ) -> None:
         """Publish on one exchange and take in how it went."""
         window = self._window
         assert window is not None
-        task_ids = [jobs[place].firing.task_id for place, _, _ in group]
+        task_ids = [submissions[place].firing.task_id for place, _, _ in group]
         ending: Answer = Verdict.PUBLISHED, None
         try:
             window.write(task_ids, [frames for _, _, frames in group])
@@ -207,12 +207,12 @@ class ConfirmedSender(PlainSender):
             self._templates.distrust(route)
         return Verdict.FAILED if len(routes) == 1 else Verdict.UNCERTAIN
 
-    def _render(self, job: Job) -> Rendered:
-        """Have Celery render a job, and keep what it would have published."""
+    def _render(self, submission: Submission) -> Rendered:
+        """Have Celery render a submission, and keep what it would have published."""
         self.connect()
         trial = Trial()
         with trial.on(self._producer):
-            verdict, error = self.send_one(job)
+            verdict, error = self.send_one(submission)
         if verdict in {Verdict.UNSENT, Verdict.UNCERTAIN}:
             raise OperationalError(error)
         if verdict is not Verdict.PUBLISHED or len(trial.publications) != 1:

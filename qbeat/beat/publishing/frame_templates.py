@@ -14,7 +14,7 @@ from celery import Celery
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.instants import iso
-from qbeat.beat.publishing.base import Job
+from qbeat.beat.publishing.base import Submission
 from qbeat.beat.publishing.classes import EntryClasses
 from qbeat.beat.publishing.frames import (
     MAX_SIZE,
@@ -48,8 +48,8 @@ class Rendered:
     declared: Sequence[Any]
 
 
-Render = Callable[[Job], Rendered]
-"""Renders a job the plain way; raises ``ValueError`` if it is not for the fast way."""
+Render = Callable[[Submission], Rendered]
+"""Renders a submission the plain way; raises ``ValueError`` if it is not for the fast way."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +77,10 @@ class FrameTemplates(EntryClasses[Rendered, Route, Route, bytes, bytes, bytes]):
         super().__init__(app)
         self._channel = channel
 
-    def frames(self, job: Job, render: Render) -> tuple[Route, bytes] | None:
+    def frames(self, submission: Submission, render: Render) -> tuple[Route, bytes] | None:
         """Return the frames of a firing, or ``None`` if it has to go the plain way."""
-        firing = job.firing
-        known = self._find(job.entry, firing.uid, render)
+        firing = submission.firing
+        known = self._find(submission.entry, firing.uid, render)
         if known is None or firing.lane != AUTO:
             return None
         data = _fill(known, firing)

@@ -16,7 +16,7 @@ import redis
 from celery import Celery
 
 from qbeat.beat.entries import Entry
-from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.base import Submission, Verdict
 from qbeat.beat.publishing.capture import STEPS, Capture, Command
 from qbeat.beat.publishing.plain import Answer, PlainScheduler, PlainSender, explain
 from qbeat.beat.publishing.refusals import is_refusal, speaks_of_state, tells_state
@@ -79,14 +79,14 @@ class MarkedSender(PlainSender):
         self.connect()
         self._try(keys=[MARKS])
 
-    def render(self, job: Job) -> Sequence[Message]:
-        """Return the messages that Kombu would have pushed for a job; nothing is sent.
+    def render(self, submission: Submission) -> Sequence[Message]:
+        """Return the messages that Kombu would have pushed for a submission; nothing is sent.
 
         Raises ``ValueError`` if more is to be done than to push them, ``UnansweredError``, or what connecting raises,
         if the broker had to be asked and did not answer.
         """
         self.connect()
-        (verdict, error), commands = self._captured(job)
+        (verdict, error), commands = self._captured(submission)
         if verdict in {Verdict.UNSENT, Verdict.UNCERTAIN}:
             raise UnansweredError(verdict, error)
         if verdict is not Verdict.PUBLISHED or not commands:
@@ -99,44 +99,46 @@ class MarkedSender(PlainSender):
         self._templates.refresh(watched=self._scheduler.is_watched)
         return all(self._templates.get_ready(entry, uid, self.render) for entry, uid in entries)
 
-    def send(self, jobs: Sequence[Job]) -> list[Answer]:
+    def send(self, submissions: Sequence[Submission]) -> list[Answer]:
         rendered: list[Rendered] = []
         self._templates.refresh(watched=self._scheduler.is_watched)
-        answers = [self._fill_in(job, rendered) for job in jobs]
+        answers = [self._fill_in(submission, rendered) for submission in submissions]
         pushed = iter(self._push_all(rendered) if rendered else ())
         return [next(pushed) if answer is None else answer for answer in answers]
 
-    def _fill_in(self, job: Job, rendered: list[Rendered]) -> Answer | None:
+    def _fill_in(self, submission: Submission, rendered: list[Rendered]) -> Answer | None:
         """Render one firing the fast way if it is an ordinary one, the plain way otherwise."""
-        firing = job.firing
+        firing = submission.firing
         try:
             at = instant(firing.fire_time)
-            message = self._templates.message(job.entry, firing.uid, firing.task_id, at, self.render)
+            message = self._templates.message(submission.entry, firing.uid, firing.task_id, at, self.render)
         except UnansweredError as unanswered:
             return unanswered.verdict, unanswered.error
         except Exception as error:  # noqa: BLE001 - each transport has its own errors
             self.close()
             return Verdict.UNSENT, explain(error)
         if message is None:
-            return self._render(job, rendered)
+            return self._render(submission, rendered)
         rendered.append(Rendered(firing, _PUSH, message))
         return None
 
-    def _render(self, job: Job, rendered: list[Rendered]) -> Answer | None:
+    def _render(self, submission: Submission, rendered: list[Rendered]) -> Answer | None:
         """Render one firing; return the answer if that is already how it ended."""
-        answer, commands = self._captured(job)
+        answer, commands = self._captured(submission)
         if not commands:
             # Refused, run eagerly, or dropped by a router: nothing is left to send.
             return answer
         steps = "".join(command.step for command in commands)
-        rendered.append(Rendered(job.firing, steps, [part for command in commands for part in command[1:]]))
+        rendered.append(
+            Rendered(submission.firing, steps, [part for command in commands for part in command[1:]])
+        )
         return None
 
-    def _captured(self, job: Job) -> tuple[Answer, list[Command]]:
+    def _captured(self, submission: Submission) -> tuple[Answer, list[Command]]:
         """Have Celery send a firing, and take what it would have sent, none of it if something went wrong."""
         if self._capture is not None:
             self._capture.take()
-        answer = self.send_one(job)
+        answer = self.send_one(submission)
         if answer[0] is not Verdict.PUBLISHED or self._capture is None:
             return answer, []
         return answer, self._capture.take()

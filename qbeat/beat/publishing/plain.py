@@ -16,7 +16,7 @@ from qbeat.beat.celery_view import celery_schedule_of
 from qbeat.beat.entries import Entry
 from qbeat.beat.instants import iso
 from qbeat.beat.publishing import canvas
-from qbeat.beat.publishing.base import Job, Verdict
+from qbeat.beat.publishing.base import Submission, Verdict
 
 logger = logging.getLogger("qbeat.publishing")
 
@@ -36,8 +36,8 @@ class FiringEntry(ScheduleEntry):
     nothing of that reaches the next firing.
     """
 
-    def __init__(self, app: Celery, job: Job, options: dict[str, Any]) -> None:
-        entry, firing = job.entry, job.firing
+    def __init__(self, app: Celery, submission: Submission, options: dict[str, Any]) -> None:
+        entry, firing = submission.entry, submission.firing
         super().__init__(
             name=entry.name,
             task=entry.task,
@@ -49,7 +49,7 @@ class FiringEntry(ScheduleEntry):
         )
         # Given to the constructor it would be told its app, and schedules are shared between entries.
         self.schedule = celery_schedule_of(entry, app)
-        self.job = job
+        self.submission = submission
         self.error: BaseException | None = None
 
 
@@ -77,7 +77,7 @@ class PlainScheduler(Scheduler):
     ) -> Any:
         """Send the entry; its error is kept in ``entry.error``, because ``apply_entry`` would swallow it."""
         try:
-            if entry.job.entry.canvas is not None:
+            if entry.submission.entry.canvas is not None:
                 return self._apply_canvas(entry, producer)
             return super().apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:
@@ -93,7 +93,7 @@ class PlainScheduler(Scheduler):
     def _apply_canvas(self, entry: FiringEntry, producer: Any) -> Any:
         options = dict(entry.options)
         task_id = options.pop("task_id")
-        plan = entry.job.entry.canvas
+        plan = entry.submission.entry.canvas
         assert plan is not None
         signature = canvas.build(self.app, plan, task_id)
         with canvas.publishing_with(self.app, producer):
@@ -145,12 +145,12 @@ class PlainSender:
             except Exception as error:  # noqa: BLE001 - a broken connection may fail at anything
                 logger.debug("closing a broken connection: %r", error)
 
-    def send(self, jobs: Sequence[Job]) -> Sequence[Answer | None]:
+    def send(self, submissions: Sequence[Submission]) -> Sequence[Answer | None]:
         """Publish firings, each of another entry; return for each how it went, ``None`` if nothing was tried.
 
         The latter is for one among others that wants to be sent alone. A firing by itself is always tried.
         """
-        return [self.send_one(job) for job in jobs]
+        return [self.send_one(submission) for submission in submissions]
 
     def get_ready(self, entries: Sequence[tuple[Entry, str]]) -> bool:  # noqa: ARG002 - for senders that can
         """Make ahead what all messages of some entries have in common; return whether to go on with others.
@@ -159,10 +159,10 @@ class PlainSender:
         """
         return False
 
-    def send_one(self, job: Job) -> Answer:
+    def send_one(self, submission: Submission) -> Answer:
         """Have Celery send one firing."""
         try:
-            entry = self._prepared(job)
+            entry = self._prepared(submission)
         except Exception as error:  # noqa: BLE001 - a lazy argument is the user's code
             return Verdict.FAILED, explain(error)
         try:
@@ -175,11 +175,11 @@ class PlainSender:
             return Verdict.PUBLISHED, None
         return self._judge(entry.error), explain(entry.error)
 
-    def _prepared(self, job: Job) -> FiringEntry:
-        options = firing_options(job)
+    def _prepared(self, submission: Submission) -> FiringEntry:
+        options = firing_options(submission)
         if self._confirms:
             options.setdefault("confirm_timeout", SOCKET_TIMEOUT)
-        entry = FiringEntry(self._app, job, options)
+        entry = FiringEntry(self._app, submission, options)
         entry.args = [evaluated(value) for value in entry.args]
         entry.kwargs = {name: evaluated(value) for name, value in entry.kwargs.items()}
         return entry
@@ -198,10 +198,10 @@ class PlainSender:
         return Verdict.UNCERTAIN
 
 
-def firing_options(job: Job) -> dict[str, Any]:
+def firing_options(submission: Submission) -> dict[str, Any]:
     """Return a copy of the entry's options with what makes this firing known: its task id and its headers."""
-    options: dict[str, Any] = copied(job.entry.options)
-    firing = job.firing
+    options: dict[str, Any] = copied(submission.entry.options)
+    firing = submission.firing
     headers = dict(options.get("headers") or {})
     headers["celery_beat_task"] = True
     headers["periodic_task_name"] = firing.entry

@@ -12,7 +12,7 @@ from typing import Final
 from qbeat.beat.clock import Clock
 from qbeat.beat.entries import Entry
 from qbeat.beat.observer import SILENT, Observer
-from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
+from qbeat.beat.publishing.base import Publisher, Result, Submission, Verdict
 from qbeat.beat.publishing.plain import Answer, PlainSender, explain
 from qbeat.beat.publishing.turns import Turns
 from qbeat.store.records import Firing
@@ -34,7 +34,7 @@ MAX_BACKOFF: Final = 5.0
 class PooledPublisher(Publisher):
     """Gives firings to the first thread that is free; each thread has a sender with its own connection.
 
-    The jobs of one entry form a queue that one thread at a time works off, so their order holds. One thread
+    The submissions of one entry form a queue that one thread at a time works off, so their order holds. One thread
     is enough until an entry is slow; then another is started, up to ``MAX_THREADS``. When the broker is
     away, all that waits comes back as unsent, and one thread knocks with growing pauses until it answers.
     """
@@ -88,11 +88,11 @@ class PooledPublisher(Publisher):
     def holds(self, firing: Firing) -> bool:
         return _key(firing) in self._held
 
-    def submit(self, jobs: Sequence[Job]) -> None:
+    def submit(self, submissions: Sequence[Submission]) -> None:
         with self._lock:
-            for job in jobs:
-                self._enqueue(job)
-            self._work_waits(len(jobs))
+            for submission in submissions:
+                self._enqueue(submission)
+            self._work_waits(len(submissions))
             self._grow()
 
     def get_ready(self, ahead: Iterator[tuple[Entry, str]]) -> None:
@@ -107,7 +107,7 @@ class PooledPublisher(Publisher):
             self._grow()
             results, self._results = self._results, []
             self._stuck.clear()
-            self._held.difference_update(_key(result.job.firing) for result in results)
+            self._held.difference_update(_key(result.submission.firing) for result in results)
             return results
 
     def close(self, timeout: float) -> list[Result]:
@@ -124,13 +124,13 @@ class PooledPublisher(Publisher):
 
     # --- handing out work; all of these hold the lock
 
-    def _enqueue(self, job: Job) -> None:
-        uid = job.firing.uid
-        self._held.add(_key(job.firing))
+    def _enqueue(self, submission: Submission) -> None:
+        uid = submission.firing.uid
+        self._held.add(_key(submission.firing))
         if uid in self._stuck:
-            self._results.append(Result(job, Verdict.UNSENT, self._now()))
+            self._results.append(Result(submission, Verdict.UNSENT, self._now()))
             return
-        self._turns.add(job)
+        self._turns.add(submission)
 
     def _work_waits(self, count: int) -> None:
         if self._turns and self._waiting_since is None:
@@ -152,8 +152,8 @@ class PooledPublisher(Publisher):
         self._threads.append(thread)
         thread.start()
 
-    def _take_jobs(self, limit: int) -> list[Job]:
-        """Take the next job of some entries: many at a time, unless it may be slow."""
+    def _take_submissions(self, limit: int) -> list[Submission]:
+        """Take the next submission of some entries: many at a time, unless it may be slow."""
         taken = self._turns.take(limit)
         self._waiting_since = time.monotonic() if self._turns else None
         return taken
@@ -161,7 +161,7 @@ class PooledPublisher(Publisher):
     def _note(self, result: Result) -> None:
         """Keep a result, and let the entry's next firing have its turn, or come back if this one failed."""
         self._results.append(result)
-        uid = result.job.firing.uid
+        uid = result.submission.firing.uid
         if result.verdict is Verdict.PUBLISHED:
             self._pause = 0.0
         else:
@@ -169,9 +169,11 @@ class PooledPublisher(Publisher):
         self._turns.done(uid)
 
     def _give_back(self, uid: str) -> None:
-        """Return the later jobs of an entry whose turn failed: the outbox keeps their order."""
+        """Return the later submissions of an entry whose turn failed: the outbox keeps their order."""
         self._stuck.add(uid)
-        self._results += [Result(job, Verdict.UNSENT, self._now()) for job in self._turns.give_up(uid)]
+        self._results += [
+            Result(submission, Verdict.UNSENT, self._now()) for submission in self._turns.give_up(uid)
+        ]
 
     def _broker_is_away(self, error: str | None) -> None:
         if self._ready:
@@ -194,12 +196,12 @@ class PooledPublisher(Publisher):
         with self._lock:
             sender = self._connected.pop() if self._connected else self._make_sender()
         try:
-            while jobs := self._wait_for_jobs(sender):
-                self._work_off(jobs, sender)
+            while submissions := self._wait_for_submissions(sender):
+                self._work_off(submissions, sender)
         finally:
             sender.close()
 
-    def _wait_for_jobs(self, sender: PlainSender) -> list[Job]:
+    def _wait_for_submissions(self, sender: PlainSender) -> list[Submission]:
         """Wait for work and take it; nothing when the publisher closes and all is done."""
         while True:
             with self._lock:
@@ -209,7 +211,7 @@ class PooledPublisher(Publisher):
                     self._work.wait(None if ahead is None else REST)
                     self._idle -= 1
                 if self._turns:
-                    return self._take_jobs(sender.batch)
+                    return self._take_submissions(sender.batch)
                 if self._closing:
                     return []
                 entries = [*islice(ahead or (), AHEAD)]
@@ -230,30 +232,30 @@ class PooledPublisher(Publisher):
             if not more and self._ahead is ahead:
                 self._ahead = None
 
-    def _work_off(self, jobs: list[Job], sender: PlainSender) -> None:
+    def _work_off(self, submissions: list[Submission], sender: PlainSender) -> None:
         now = self._clock.monotonic()
-        in_time = [job for job in jobs if now <= job.start_before]
+        in_time = [submission for submission in submissions if now <= submission.start_before]
         answers = self._send(in_time, sender) if in_time else []
         away = self._broker_trouble(answers, sender)
         finished_at = self._now()
         with self._lock:
-            for job in jobs:
-                if now > job.start_before:
-                    self._note(Result(job, Verdict.EXPIRED, finished_at))
-            for job, answer in zip(in_time, answers, strict=True):
+            for submission in submissions:
+                if now > submission.start_before:
+                    self._note(Result(submission, Verdict.EXPIRED, finished_at))
+            for submission, answer in zip(in_time, answers, strict=True):
                 if answer is None:
-                    self._turns.put_back(job)
+                    self._turns.put_back(submission)
                 else:
                     verdict, error = answer
-                    self._note(Result(job, verdict, finished_at, error))
+                    self._note(Result(submission, verdict, finished_at, error))
             self._work_waits(answers.count(None))
             if away is not None:
                 self._broker_is_away(away)
         self._clock.wake()
 
-    def _send(self, jobs: list[Job], sender: PlainSender) -> Sequence[Answer | None]:
+    def _send(self, submissions: list[Submission], sender: PlainSender) -> Sequence[Answer | None]:
         started = time.perf_counter()
-        answers = sender.send(jobs)
+        answers = sender.send(submissions)
         if tried := len(answers) - answers.count(None):
             self._observer.sent(tried, time.perf_counter() - started)
         return answers

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qbeat.beat.clock import Clock
-from qbeat.beat.publishing.base import Job, Publisher, Result, Verdict
+from qbeat.beat.publishing.base import Publisher, Result, Submission, Verdict
 from qbeat.store.records import Firing
 
 
 class RecordingPublisher(Publisher):
-    """Keeps each job in ``jobs`` and answers at once with ``verdict``, which can be set between ticks."""
+    """Keeps each submission in ``submissions`` and answers at once with ``verdict``, which can be set between ticks."""
 
     def __init__(self, clock: Clock) -> None:
-        self.jobs: list[Job] = []
+        self.submissions: list[Submission] = []
         self.verdict = Verdict.PUBLISHED
         self.available = True
         self._clock = clock
@@ -31,12 +31,12 @@ class RecordingPublisher(Publisher):
         return len(self._results)
 
     def holds(self, firing: Firing) -> bool:
-        return any(result.job.firing == firing for result in self._results)
+        return any(result.submission.firing == firing for result in self._results)
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            self.jobs.append(job)
-            self._results.append(Result(job, self.verdict, self._clock.now()))
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        for submission in submissions:
+            self.submissions.append(submission)
+            self._results.append(Result(submission, self.verdict, self._clock.now()))
 
     def collect(self) -> list[Result]:
         results, self._results = self._results, []

@@ -18,7 +18,7 @@ from kombu.messaging import Producer
 from qbeat.beat.broker_url import broker_of
 from qbeat.beat.entries import Entry
 from qbeat.beat.errors import SettingError
-from qbeat.beat.publishing.base import Job
+from qbeat.beat.publishing.base import Submission
 from qbeat.beat.publishing.ordinary import is_ordinary, samples
 from qbeat.beat.publishing.plain import explain, firing_options
 
@@ -66,7 +66,7 @@ class Rehearsal:
     def _send(self, task: Any, entry: Entry) -> None:
         args = [_stand_in(value) for value in entry.args]
         kwargs = {name: _stand_in(value) for name, value in entry.kwargs.items()}
-        options = {**firing_options(Job(samples(entry, "check")[0], entry)), "ignore_result": True}
+        options = {**firing_options(Submission(samples(entry, "check")[0], entry)), "ignore_result": True}
         if task is None:
             self._app.send_task(
                 entry.task, args, kwargs, producer=self._producer, result_cls=_no_result, **options

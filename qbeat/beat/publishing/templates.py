@@ -15,14 +15,14 @@ from kombu.utils.json import dumps
 
 from qbeat.beat.entries import Entry
 from qbeat.beat.instants import iso
-from qbeat.beat.publishing.base import Job
+from qbeat.beat.publishing.base import Submission
 from qbeat.beat.publishing.classes import EntryClasses
 from qbeat.store.records import Firing, Message
 
-Render = Callable[[Job], Sequence[Message]]
-"""Renders a job the plain way, into the messages that Kombu would have pushed.
+Render = Callable[[Submission], Sequence[Message]]
+"""Renders a submission the plain way, into the messages that Kombu would have pushed.
 
-It raises ``ValueError`` for a job that has no such messages, anything else if it cannot tell now.
+It raises ``ValueError`` for a submission that has no such messages, anything else if it cannot tell now.
 """
 
 _MARK: Final = "\ufdd0{}\ufdd0"
