@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from string import Template
 from textwrap import dedent
 from typing import Any
 
-from tests.servers import Process, QbeatProcess, RedisServer, clean_environment
+from tests.servers import QbeatProcess, RedisServer
 from tests.servers.process import state_and_group
 
 CELERY = (sys.executable, "-m", "celery")
@@ -95,15 +94,6 @@ def is_alive(pid: int) -> bool:
         return state_and_group(pid)[0] != "Z"
     except OSError:
         return False
-
-
-def run_python(folder: Path, name: str, text: str, env: Mapping[str, str] | None = None) -> Process:
-    """Start a script of this text in a folder."""
-    (folder / name).write_text(dedent(text))
-    environment = clean_environment({"PYTHONPATH": os.pathsep.join([str(folder)]), **(env or {})})
-    process = Process([sys.executable, name], directory=folder, log=folder / f"{name}.log", env=environment)
-    process.start()
-    return process
 
 
 def each(items: Iterable[Any], holds: Callable[[Any], bool]) -> bool:

@@ -26,11 +26,6 @@ class Notifier:
         self._ready = False
         self._next_watchdog = self._next_status = 0.0
 
-    @property
-    def is_heard(self) -> bool:
-        """Whether there is a socket to speak to."""
-        return self._address is not None
-
     def turned(self, status: Callable[[], str]) -> None:
         """Say that the loop has turned: READY the first time, then WATCHDOG and STATUS each in its time."""
         if self._address is None:
