@@ -18,6 +18,7 @@ from qbeat.beat.cli.group import invoke
 from qbeat.beat.health.app_doctor import is_celery_beat
 from qbeat.beat.health.doctor import examine_store, tz_databases, waiting
 from qbeat.beat.health.overview import problems, survey
+from qbeat.beat.health.probe import ask_store
 from qbeat.store import open_store
 from qbeat.store.memory import MemoryStore
 from qbeat.store.opening import sqlite_path
@@ -248,6 +249,15 @@ def test_the_doctor_takes_a_database_without_a_store_for_no_mistake(
 def empty_database(server: PostgresServer | MariadbServer) -> str:
     server.start()
     return server.database_url(server.new_database())
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h..x", "redis://:Qz1/Vx2@h", "redis:/h", "mysql://h/x?foo=bar", "nope://h"]
+)
+def test_the_probe_refuses_a_url_that_cannot_be(url: str) -> None:
+    code, said = ask_store(url)
+    assert code == 78
+    assert "Qz1" not in said
 
 
 @contextmanager

@@ -78,6 +78,18 @@ def test_a_servers_url_that_cannot_be_is_refused_with_what_is_wrong_in_it(url: s
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("kind", ["postgresql", "mysql", "redis"])
+@pytest.mark.parametrize("host", ["db..example", "x" * 64])
+def test_a_host_that_cannot_be_is_refused(kind: str, host: str) -> None:
+    with pytest.raises(StoreUnusable, match="the host in the store's URL"):
+        open_store(f"{kind}://{host}/0")
+
+
+def test_several_hosts_may_be_longer_than_one() -> None:
+    with pytest.raises(StoreUnavailable):
+        open_store(f"postgresql://{','.join(['localhost'] * 9)}:1/x")
+
+
 @pytest.mark.parametrize(
     "option", ["connect_timeout=3", "local_infile=0", "program_name=qbeat", "ssl_check_hostname=0"]
 )

@@ -66,7 +66,7 @@ def ask_store(url: str) -> Answer:
         now, replicas = replicas_at(place_of(url))
     except OSError as error:
         return UNAVAILABLE, f"the store cannot be reached ({error})"
-    except NotPlain:
+    except (NotPlain, UnicodeError):  # the latter for a host that cannot be, of which the store tells
         return _ask_any(url)
     return _judge(replicas, now)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from qbeat.store.base import StoreUnusable
+from qbeat.store.hosts import check_host
 
 DEFAULT_PREFIX: Final = "qbeat"
 DEFAULT_TIMEOUT: Final = 5.0
@@ -145,6 +146,7 @@ def _split(url: str) -> SplitResult:
         ) from error
     if "@" in (parts.hostname or "") or _is_cut_short(parts):
         raise StoreUnusable(f"the store's URL has an @ after its host: {_WRITE}")
+    check_host(unquote(parts.hostname or ""))
     return parts
 
 

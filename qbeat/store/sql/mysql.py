@@ -148,7 +148,7 @@ class Mysql(ServerDialect):
         except _ODD as error:
             raise StoreUnusable(
                 f"PyMySQL cannot do with the options of the store's URL ({error}): "
-                f"correct or take away {', '.join(address.query)}"
+                f"correct or take away {', '.join(address.query) or 'what is odd'}"
             ) from error
         finally:
             engine.dispose()

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from qbeat.store.base import StoreMissing, StoreUnusable
+from qbeat.store.hosts import check_host
 from qbeat.store.sql import migrations
 from qbeat.store.sql.dialect import Dialect
 from qbeat.store.sql.sqlite import Sqlite
@@ -60,6 +61,7 @@ def parse_url(url: str) -> URL:
         raise StoreUnusable(f"the store's URL cannot be read, or its port is no number: {_WRITE}") from error
     if "@" in (parsed.host or "") or (parsed.password and "@" in (parsed.database or "")):
         raise StoreUnusable(f"the store's URL has an @ after its host: {_WRITE}")
+    check_host(parsed.host or "")
     if parsed.get_backend_name() == "sqlite":
         if parsed.database in {None, "", ":memory:"}:
             raise StoreUnusable(
