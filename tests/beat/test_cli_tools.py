@@ -166,6 +166,24 @@ def test_next_says_what_is_wrong_with_an_expression_and_tells_it_from_a_name(
     assert sentence in capsys.readouterr().err
 
 
+def test_next_takes_an_expression_in_the_zone_of_the_app_if_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "kolkata.py").write_text(
+        "from celery import Celery\napp = Celery(broker='memory://', set_as_current=False)\n"
+        "app.conf.timezone = 'Asia/Kolkata'\n"
+    )
+    assert invoke(["-A", "kolkata", "next", "0 9 * * *", "--json", "-n", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["fire_time"].endswith("T03:30:00Z")
+
+
+def test_next_refuses_a_place_for_seconds_that_there_are_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["next", "0 9 * * *", "--seconds", "first"]) == 2
+    assert "--seconds is for expressions of six fields or more" in capsys.readouterr().err
+
+
 # --- history
 
 

@@ -73,6 +73,14 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == f"qbeat, version {__version__}"
 
 
+def test_a_mistyped_option_is_named_and_not_its_value(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["-A", "tasks", "--storre", "x.db"]) == 2
+    error = capsys.readouterr().err
+    assert "No such option" in error
+    assert "--storre" in error
+    assert "--store" in error.replace("--storre", "")
+
+
 @pytest.mark.parametrize(
     ("mistyped", "hint"),
     [

@@ -79,12 +79,20 @@ class QbeatGroup(click.Group):
 
     def _command_first(self, ctx: click.Context, args: list[str]) -> list[str]:
         position = self._position_of_command(ctx, args)
-        if position is not None:
+        if position is not None and not self._is_unknown_option(ctx, args, position - 1):
             return [args[position], *args[:position], *args[position + 1 :]]
         for argument in args:
             if argument in ctx.help_option_names or argument == "--version":
                 return [argument]
         return [DEFAULT, *args]
+
+    def _is_unknown_option(self, ctx: click.Context, args: list[str], position: int) -> bool:
+        """Whether an option stands there that no command has: what follows may be its value, and no command."""
+        if position < 0 or not args[position].startswith("--") or "=" in args[position]:
+            return False
+        commands = (self.get_command(ctx, name) for name in COMMANDS)
+        known = {option for command in commands if command for each in command.params for option in each.opts}
+        return args[position] not in known and args[position + 1] not in COMMANDS
 
     def _position_of_command(self, ctx: click.Context, args: list[str]) -> int | None:
         """Return where the command stands: the first argument that is no option, no option's value, no setting."""

@@ -11,6 +11,7 @@ from qbeat.beat.cli.options import app_options, json_option, store_option, tool_
 
 if TYPE_CHECKING:
     from qbeat.beat.views import Upcoming
+    from qbeat.schedules.cron import Seconds
 
 _CRON_FIELDS: Final = 5
 _FIELD: Final = re.compile(
@@ -34,7 +35,8 @@ _FIELD: Final = re.compile(
 @click.option(
     "--timezone",
     metavar="ZONE",
-    help="The time zone of an expression, and of the times shown. [default: UTC]",
+    help="The time zone of an expression, and of the times shown. [default: of an expression, that of the app "
+    "if one is named, else UTC]",
 )
 @click.option(
     "--seconds",
@@ -47,7 +49,7 @@ def command(  # noqa: PLR0917 - click passes all of them by name
     store: str | None,
     count: int,
     timezone: str | None,
-    seconds: str | None,
+    seconds: Seconds | None,
     as_json: bool,
     what: str | None,
     **options: Any,
@@ -61,6 +63,7 @@ def command(  # noqa: PLR0917 - click passes all of them by name
 
     _check(what, timezone)
     if what and _is_expression(what):
+        timezone = timezone or _timezone_of_app(options)
         found = _of_expression(what, timezone, seconds, count)
     else:
         found = _of_entries(what, count, store, options)
@@ -108,11 +111,23 @@ def _is_expression(what: str) -> bool:
     return all(looks) and (len(words) > 1 or what.startswith("*"))
 
 
-def _of_expression(text: str, timezone: str | None, seconds: Any, count: int) -> list[Upcoming]:
+def _timezone_of_app(options: dict[str, Any]) -> str | None:
+    """Return the time zone of the app that the options name, ``None`` if they name none."""
+    if options["app"] is None:
+        return None
+    from qbeat.beat.app.timezone import timezone_of
+    from qbeat.beat.cli.options import load
+
+    return timezone_of(load(**options))
+
+
+def _of_expression(text: str, timezone: str | None, seconds: Seconds | None, count: int) -> list[Upcoming]:
     from qbeat.beat.clock import SystemClock
     from qbeat.beat.views import fire_times
     from qbeat.schedules import Cron, ScheduleError
 
+    if seconds is not None and len(text.split()) <= _CRON_FIELDS:
+        raise click.UsageError("--seconds is for expressions of six fields or more; leave it out")
     try:
         schedule = Cron(text, timezone=timezone, seconds=seconds).resolve(
             name=text, timezone=timezone or "UTC"
