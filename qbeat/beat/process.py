@@ -35,11 +35,16 @@ def umask_of(text: str | None) -> int | None:
 
 
 def check_files(logfile: str | None, pidfile: str | None) -> None:
-    """Raise ``SettingError`` if the log file or the pid file cannot be written."""
+    """Raise ``SettingError`` if the log file or the pid file cannot be written.
+
+    Exits with Celery's message and code if the pid file is another living process's.
+    """
     if logfile:
         check_log(logfile)
     if pidfile:
         _check_pidfile(pidfile)
+        if Pidfile(pidfile).is_locked():
+            create_pidlock(pidfile)
 
 
 def check_log(logfile: str) -> None:

@@ -21,10 +21,10 @@ from qbeat.beat.echoes import drop_echoes
 from qbeat.beat.errors import OK, QbeatError
 from qbeat.beat.json_log import log_as_json
 from qbeat.beat.own_loggers import hear_own_loggers
-from qbeat.beat.process import check_log, lock_pidfile
+from qbeat.beat.process import check_files, check_log, lock_pidfile
 from qbeat.beat.remote_control import answering_pings
 from qbeat.beat.service import Service
-from qbeat.beat.settings import read_settings
+from qbeat.beat.settings import Settings, read_settings
 from qbeat.beat.standard_files import print_nothing_more
 from qbeat.schedules.tzdb import database
 from qbeat.store import open_store
@@ -50,13 +50,20 @@ class Run:
     log_format: str = "text"
 
 
+def check_start(app: Celery, run: Run) -> None:
+    """Raise now what would end a run at its start: as long as there is somebody to tell."""
+    check_files(run.logfile, run.pidfile)
+    broker_of(app)
+    open_store(_settings(app, run).store).close()
+
+
 def run_app(app: Celery, run: Run) -> int:
     """Run a replica for ``app`` until it is told to stop; return the exit code."""
     level = LOG_LEVELS[run.loglevel.upper()]
     _set_up_logging(app, run, level)
     broker_of(app)
     entries = read_entries(app)
-    settings = read_settings(app, store=run.store, max_interval=run.max_interval, health=run.health)
+    settings = _settings(app, run)
     with closing(open_store(settings.store)) as store:
         service = Service(app, store, entries, settings)
         service.obey_signals()
@@ -89,6 +96,10 @@ def logging_its_end() -> Iterator[None]:
     except (QbeatError, StoreError) as error:
         logger.critical("%s", error)
         raise
+
+
+def _settings(app: Celery, run: Run) -> Settings:
+    return read_settings(app, store=run.store, max_interval=run.max_interval, health=run.health)
 
 
 def _print(text: str) -> None:

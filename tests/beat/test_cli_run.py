@@ -373,25 +373,40 @@ def test_an_option_that_cannot_be_is_one_sentence(
     assert "secret" not in done.stderr
 
 
-def test_in_the_background_the_sentence_goes_into_the_log(tmp_path: Path) -> None:
+BAD_ENTRY = 'app.conf.beat_schedule["bad"] = {"task": "tasks.add", "schedule": "hourly"}\n'
+
+
+def test_a_store_that_cannot_be_is_told_before_qbeat_goes_into_the_background(tmp_path: Path) -> None:
     write(tmp_path)
     _garbage(tmp_path / "other.db")
-    assert run_qbeat(tmp_path, "-A", "tasks", "--detach", "-f", "q.log", "-s", "other.db").returncode == 0
+    done = run_qbeat(tmp_path, "-A", "tasks", "--detach", "-f", "q.log", "-s", "other.db")
+    assert done.returncode == 78
+    assert "other.db is not an SQLite database" in done.stderr
+
+
+def test_in_the_background_the_sentence_goes_into_the_log(tmp_path: Path) -> None:
+    write(tmp_path, BAD_ENTRY)
+    assert run_qbeat(tmp_path, "-A", "tasks", "--detach", "-f", "q.log").returncode == 0
     log = tmp_path / "q.log"
-    eventually(lambda: log.exists() and "other.db is not an SQLite database" in log.read_text(), within=30)
+    eventually(lambda: log.exists() and "its schedule is 'hourly'" in log.read_text(), within=30)
     assert len(log.read_text().splitlines()) == 1
 
 
 def test_in_the_background_a_pid_file_that_names_no_process_is_no_hindrance(tmp_path: Path) -> None:
-    write(tmp_path)
-    _garbage(tmp_path / "other.db")
+    write(tmp_path, BAD_ENTRY)
     (tmp_path / "q.pid").write_text("999999999999\n")
-    done = run_qbeat(
-        tmp_path, "-A", "tasks", "--detach", "-f", "q.log", "--pidfile", "q.pid", "-s", "other.db"
-    )
+    done = run_qbeat(tmp_path, "-A", "tasks", "--detach", "-f", "q.log", "--pidfile", "q.pid")
     assert (done.returncode, done.stderr) == (0, "")
     log = tmp_path / "q.log"
-    eventually(lambda: log.exists() and "other.db is not an SQLite database" in log.read_text(), within=30)
+    eventually(lambda: log.exists() and "its schedule is 'hourly'" in log.read_text(), within=30)
+
+
+def test_a_pid_file_of_a_living_process_is_told_before_qbeat_goes_into_the_background(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "q.pid").write_text(f"{os.getpid()}\n")
+    done = run_qbeat(tmp_path, "-A", "tasks", "--detach", "--pidfile", "q.pid")
+    assert done.returncode == 73
+    assert "q.pid" in done.stderr
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pymongo") is not None, reason="needs a package to be missing")

@@ -117,10 +117,10 @@ def _run_detached(app: Celery, run: Run, umask: str | None) -> int:
     from celery.platforms import detached
 
     from qbeat.beat.closed_files import keep_from_reuse, open_files
-    from qbeat.beat.process import check_files, umask_of
-    from qbeat.beat.running import logging_its_end, run_app
+    from qbeat.beat.process import umask_of
+    from qbeat.beat.running import check_start, logging_its_end, run_app
 
-    check_files(run.logfile, run.pidfile)  # as long as there is somebody to tell
+    check_start(app, run)
     before = open_files()
     with detached(run.logfile, run.pidfile, umask=umask_of(umask)):
         keep_from_reuse(before)
