@@ -29,9 +29,9 @@ def check_claims(claims: Sequence[Claim]) -> None:
 
 
 def storable(text: str | None) -> str | None:
-    """Return an error's text without what not every store takes: NUL and halves of surrogate pairs."""
-    if text is None:
-        return None
+    """Return a text without what not every store takes: NUL and halves of surrogate pairs."""
+    if text is None or (text.isascii() and "\0" not in text):  # nearly every one
+        return text
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
