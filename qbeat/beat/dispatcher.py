@@ -147,7 +147,11 @@ class Dispatcher:
             # Those who can publish it look more often.
             self._next_outbox_check = monotonic + self._timings.live_within
         ready = ((firing, entry) for firing in ours if (entry := self._publishable(firing)) is not None)
-        self.publish(self._in_line(ready), monotonic)
+        in_line = self._in_line(ready)
+        if self._is_urgent:
+            # What is skipped must not be open any more when later ones have gone out: they move the mark beyond it.
+            self.settle()
+        self.publish(in_line, monotonic)
 
     def settlements_to_claim_with(self) -> list[Settlement]:
         """Return settlements that the next claim can write on its way; tell ``claimed_with`` when it has."""
